@@ -1176,6 +1176,13 @@ MUTANTS = (
         "tests/run/test_open_rejects.py -k 'reports_say or plain_model'",
     ),
     Mutant(
+        "verify: rows that an unfinished run has not sent are missing",
+        "run/verifying.py",
+        "waiting = unsent_rows(store, job, *last, rows, note)",
+        "waiting = None",
+        "tests/run/test_verifying.py -k 'unfinished or trial'",
+    ),
+    Mutant(
         "runs: a kill is no end of a run that is resumed",
         "run/resume.py",
         "None, None, was_killed=options.share is None)",

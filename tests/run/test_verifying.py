@@ -24,7 +24,7 @@ from cio_etl.report import Commands
 from cio_etl.run import Caller, RunOptions, Signals, ending_run, load_run
 from cio_etl.run.options import repeated_words
 from cio_etl.run.start import run_file, run_within
-from cio_etl.run.verify.sample import REMOVED
+from cio_etl.run.verify.sample import NOT_SENT, REJECTED, REMOVED
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.run.verifying import verify_file
 from cio_etl.sandbox import Faults
@@ -189,6 +189,42 @@ def test_a_ledger_that_is_empty_has_nothing_to_compare(job: Nights) -> None:
     job.write(MANY[:3])
     result = verified()
     assert (result.checked, sum(result.not_compared.values())) == (0, 3)
+
+
+def test_of_an_unfinished_run_only_the_rows_that_it_has_sent_are_compared(
+    job: Nights, keys: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.settings["destination"] |= {"max_batch_bytes": 32_100, "lanes": 3}
+    rows = [person(number, city=f"{number:0900}") for number in range(200)]
+    job.sandbox.set_faults(Faults(key_revoked_after=2))
+    with pytest.raises(CredentialsRefused):
+        run(job, rows)
+    there = len(job.sandbox.people.everybody())
+    assert 0 < there < 200
+    code, out, err = command(capsys)
+    assert (code, f"{200 - there} people not compared: {NOT_SENT}" in out) == (0, True), out
+    assert f"only {there} of 200 rows are settled" in err and "accepted" not in out
+    job.write([*rows, person(200)])
+    code, out, err = command(capsys)
+    assert code == 0 and "0 people of 201 read back" in out and "its source is not what it was then" in err
+    job.sandbox.set_faults(Faults())
+    run(job, rows)
+    assert found(verified()) == (200, 0, 0, {})
+
+
+def test_a_trial_with_a_limit_has_sent_its_first_rows_only(job: Nights) -> None:
+    run(job, MANY, limit=20)
+    result = verified()
+    assert found(result) == (20, 0, 0, {}) and result.not_compared == {NOT_SENT: 180}
+    run(job, MANY)
+    run(job, MANY, limit=20)
+    assert found(verified()) == (200, 0, 0, {})
+
+
+def test_who_was_rejected_by_customer_io_is_not_said_to_be_accepted(job: Nights) -> None:
+    job.sandbox.set_faults(Faults(seed=3, refused=0.1))
+    refused = run(job, MANY).rejected
+    assert refused and verified().not_compared == {REJECTED: refused} and verified().missing == 0
 
 
 def test_two_steps_of_one_person_are_compared_by_the_last_value(job: Nights) -> None:

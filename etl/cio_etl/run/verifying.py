@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.run.prepared import prepare
 from cio_etl.run.reports import write_reports
+from cio_etl.run.sent_rows import last_of_step, rejected_rows, unsent_rows
 from cio_etl.run.sync import compare, current_ledger, with_delta
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.state import Store
@@ -128,6 +129,7 @@ def verify_file(
     job = _addressed(job)
     sample = Sample(options.sample, options.seed)
     left_out, never_sent = [], []
+    rejected: dict[int, Collection[int]] = {}
     bookmarks = load_bookmarks(job)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     opened = closing(state.open_store(job.kept_in)) if state.exists(job.kept_in) else nullcontext()
@@ -139,11 +141,13 @@ def verify_file(
                 continue
             if step.name not in sent and not step.sync.has_ledger:  # a ledger says itself what was not sent yet
                 never_sent.append(step.name)
-            _draw(sample, job, number, step, bookmarks.get(step.name, Bookmark()), store, made_at, note)
+            bookmark = bookmarks.get(step.name, Bookmark())
+            rejected[number] = _draw(sample, job, number, step, bookmark, store, made_at, note)
     return verified(
         sample,
         job.destination,
         wait_s=options.wait_s,
+        rejected=rejected,
         left_out=left_out,
         never_sent=never_sent,
         reveal=options.reveal,
@@ -169,13 +173,19 @@ def _addressed(job: Job) -> Job:
 
 def _draw(
     sample: Sample, job: Job, number: int, step: Step, bookmark: Bookmark, store: Store | None, made_at: str, note: Note
-) -> None:
-    """Draws from all rows of a step's source; with a ledger, with what of them was not sent yet."""
+) -> Collection[int]:
+    """Draws from all rows of a step's source, with what of them was not sent yet; the positions of rejected rows."""
     with temporary_folder() as name:
         folder = Path(name)
         snapshot = open_step_source(step, staging(folder, step, bookmark, FULL_REFRESH))
         step, _ = with_other_columns(step, snapshot, bookmark)
-        rows, compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
+        last = None if store is None or step.sync.has_ledger else last_of_step(store, job, step)
+        lanes = job.destination.lanes if last is None else last[0].lanes
+        rows, compiled = prepare(step, snapshot, lanes, job.destination.api)
+        waiting, rejected = None, frozenset[int]()
+        if store is not None and last is not None:
+            waiting = unsent_rows(store, job, *last, rows, note)
+            rejected = rejected_rows(store, *last, rows)
         unsent = None
         if step.sync.has_ledger:
             read = partial(current_ledger, store, job, job.destination, step, RunOptions(), made_at, note)
@@ -195,12 +205,17 @@ def _draw(
             )
             unsent = with_delta(compiled, made.delta)
         for frame in rows.read(compiled.columns, 0):
-            drawn = sample.drawn(compiled.mapped(frame))
+            mapped = compiled.mapped(frame)
+            drawn = sample.drawn(mapped)
             if drawn is None:
-                return
+                return ()
+            if waiting is not None:
+                late = mapped.items.select("position", pl.when(waiting).then("item").alias("unsent"))
+                drawn = drawn.join(late, on="position", how="left")
             if unsent is not None:
                 drawn = _with_unsent(drawn, unsent, frame)
             sample.add(number, drawn, existing_only=step.mapping.existing_only)
+    return rejected
 
 
 def _with_unsent(drawn: pl.DataFrame, unsent: Compiled, frame: pl.DataFrame) -> pl.DataFrame:
