@@ -209,6 +209,32 @@ def test_rejected_rows_of_the_person_are_removed_and_the_others_can_be_replayed(
     assert main(["replay", run_id]) == 3
 
 
+@pytest.mark.parametrize("end", ["primary", "secondary"])
+def test_rejected_merges_of_the_person_are_removed(nights: Nights, end: str, capsys: Captured) -> None:
+    nights.settings, nights.step = {"rejects": "rows"}, {}
+    value = {"column": end, "apply": ["trim", "upper"]}
+    nights.mapping = {"operation": "merge", "primary": {"id": "primary"}, "secondary": {"id": "secondary"}}
+    nights.mapping |= {end: {"id": value}, "when": "true"}
+    other = {"primary": "secondary", "secondary": "primary"}[end]
+    nights.run([{end: " canary-1 ", other: ""}, {end: "2", other: ""}])
+    assert holds("canary-1")
+    forget("id:CANARY-1")
+    assert "job: 1 rejected row removed" in capsys.readouterr().out and holds("canary-1") == []
+
+
+def test_rejected_relationships_of_the_person_are_removed(nights: Nights, capsys: Captured) -> None:
+    nights.settings, nights.step = {"rejects": "rows"}, {}
+    nights.mapping = {
+        "operation": "identify_object",
+        "object": {"type": {"value": "1"}, "id": "object"},
+        "relationships": [{"person": {"id": {"column": "person", "apply": ["trim", "upper"]}}}],
+    }
+    nights.run([{"object": "", "person": " canary-1 "}, {"object": "", "person": "2"}])
+    assert holds("canary-1")
+    forget("id:CANARY-1")
+    assert "job: 1 rejected row removed" in capsys.readouterr().out and holds("canary-1") == []
+
+
 def test_messages_that_name_the_person_leave_the_file_of_the_state(nights: Nights) -> None:
     nights.settings = {"rejects": "rows"}
     nights.run([person(1, email="no address"), person(2, email="none")])

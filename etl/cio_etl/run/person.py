@@ -13,7 +13,7 @@ import polars as pl
 from cio_etl.apis import KEY, OPERATIONS
 from cio_etl.config import source_columns, with_columns
 from cio_etl.errors import EtlError
-from cio_etl.model import Constant, IdentifierKind, Mapping
+from cio_etl.model import Constant, IdentifierKind, Mapping, Value
 from cio_etl.model.records import dataclass
 from cio_etl.transform import collect_facts, column_of, compile_mapping, ids, members_of
 from cio_etl.transform.parts import subject_targets
@@ -57,18 +57,14 @@ class Person:
         """Which of these rows of a source are about them, as their cells are written and as the mapping reads them."""
         mapping = _with_other_columns(mapping, rows)
         plain = {name for name, dtype in rows.schema.items() if not dtype.is_nested()}
-        sources = {kind: sorted(_sources(mapping, kind) & plain) for kind in self.identifiers}
-        cells = [self._is_cell(kind, name) for kind, names in sources.items() for name in names]
-        raw = rows.with_columns(_found=_any(cells))["_found"]
-        values = _mapped(rows, mapping)
-        if values is None:
-            return raw
-        read = [
-            key_text(target) == self._text(target)
-            for target in values.columns
-            if _is_of_person(target) and target.rpartition(".")[2] in self.identifiers
+        values = [(kind, value) for kind in self.identifiers for value in _values(mapping, kind)]
+        cells = [
+            self._is_cell(kind, name) for kind, value in values for name in sorted(plain.intersection(value.sources))
         ]
-        return raw | values.with_columns(_found=_any(read))["_found"]
+        found = rows.with_columns(_found=_any(cells))["_found"]
+        for kind, value in values:
+            found |= self._is_read(rows, Mapping(mapping.file, "identify", {f"identifiers.{kind}": value}))
+        return found
 
     def is_in_text(self, text: pl.Expr) -> pl.Expr:
         """Whether a text names them."""
@@ -80,6 +76,16 @@ class Person:
         if kind == "email":
             cell, value = cell.str.to_lowercase(), value.lower()
         return cell.is_in([value, json.dumps(value, ensure_ascii=False), f"{value}.0"])
+
+    def _is_read(self, rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
+        """Which of these rows are about them by the one identifier of this mapping; none, if it cannot read them."""
+        (target,) = mapping.targets
+        try:
+            known = collect_facts(mapping, rows.schema, lambda names: [rows])
+            values = compile_mapping(mapping, rows.schema, known, "", lanes=1).mapped(rows).values
+        except (EtlError, pl.exceptions.PolarsError):
+            return pl.repeat(False, rows.height, eager=True)
+        return values.select(_any([key_text(target) == self._text(target)])).to_series()
 
     def _text(self, target: str) -> str:
         value = self.identifiers[target.rpartition(".")[2]]  # type: ignore[index]
@@ -125,8 +131,8 @@ def _subject(mapping: Mapping) -> list[str]:
 
 
 def _is_of_person(target: str) -> bool:
-    """Whether a target is an identifier of a person: `identifiers.id`, `relationships[0].person.email`."""
-    return target.startswith("identifiers.") or ".person." in target
+    """Whether a target is an identifier of a person: `secondary.id`, `relationships[0].person.email`."""
+    return target.startswith(("identifiers.", "primary.", "secondary.")) or ".person." in target
 
 
 def _is_about_people(mapping: Mapping) -> bool:
@@ -135,11 +141,12 @@ def _is_about_people(mapping: Mapping) -> bool:
     return not OPERATIONS[mapping.operation].has_event and all(each.startswith("identifiers.") for each in subject)
 
 
-def _sources(mapping: Mapping, kind: str) -> set[str]:
-    """The columns in which the mapping finds this identifier of a person; an address may be an attribute, too."""
-    targets = [target for target in mapping.targets if _is_of_person(target) and target.endswith(f".{kind}")]
-    targets += [target for target in mapping.targets if target == f"attributes.{kind}" and kind != "id"]
-    return {name for target in targets for name in mapping.targets[target].sources}
+def _values(mapping: Mapping, kind: str) -> Iterator[Value]:
+    """What a mapping reads this identifier of a person from; an address may be an attribute, too."""
+    for target, value in mapping.targets.items():
+        is_identifier = _is_of_person(target) and target.endswith(f".{kind}")
+        if is_identifier or (target == f"attributes.{kind}" and kind != "id"):
+            yield value
 
 
 def _with_other_columns(mapping: Mapping, rows: pl.DataFrame) -> Mapping:
@@ -152,16 +159,3 @@ def _with_other_columns(mapping: Mapping, rows: pl.DataFrame) -> Mapping:
         return with_columns(mapping, source_columns(mapping, columns, None).taken)
     except EtlError:
         return mapping
-
-
-def _mapped(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame | None:
-    """The identifiers of these rows, as the mapping reads them; None: it cannot read them."""
-    targets = {target: mapping.targets[target] for target in _subject(mapping) if target.startswith("identifiers.")}
-    alone = Mapping(file=mapping.file, operation="identify", targets=targets)
-    if not targets:
-        return None
-    try:
-        known = collect_facts(alone, rows.schema, lambda names: [rows])
-        return compile_mapping(alone, rows.schema, known, "", lanes=1).mapped(rows).values
-    except (EtlError, pl.exceptions.PolarsError):
-        return None
