@@ -54,7 +54,7 @@ class Columns:
     def of_text(cls, text: str) -> Columns:
         """The columns from the text of `to_text`."""
         content = json.loads(text)
-        schema = pl.read_ipc(BytesIO(base64.b64decode(content["types"]))).schema
+        schema = pl.Schema(pl.read_ipc_schema(BytesIO(base64.b64decode(content["types"]))))
         taken = None if "taken" not in content else tuple(content["taken"])
         return cls(schema, frozenset(content["json"]), content["answers"], taken, content.get("expected"))
 
