@@ -749,8 +749,8 @@ MUTANTS = (
     Mutant(
         "forget: rows are found by their cells alone",
         "run/person.py",
-        "return raw | values",
-        "return raw & values",
+        "found |= self._is_read(",
+        "found &= self._is_read(",
         f"{FORGET} -k rejected_rows",
     ),
     Mutant(
