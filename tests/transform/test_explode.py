@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cio_etl.errors import SourceError
 from cio_etl.model import ENTRY, FAULT, POSITION, Column, Mapping
 from cio_etl.transform import exploded
-from cio_etl.validate.held_rows import held
+from cio_etl.validate.yaml_rows import snapshot_of
 
 HOW = Mapping("m.yaml", "identify", {"identifiers.id": Column("id")}, explode="items")
 VALUES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.sampled_from(['a"\\é,[]{}\n', "", "null", 1.5])
@@ -36,7 +36,7 @@ def rows_of(lists: list[Any]) -> list[tuple[str, int | None, Any, str | None]]:
 def test_the_entries_of_any_json_lists_are_rows(lists: list[Any], start: int, declared: bool, indent: Any) -> None:
     texts = [None if each is None else json.dumps(each, ensure_ascii=False, indent=indent) for each in lists]
     rows = [{"id": str(number), "items": each} for number, each in enumerate(texts)]
-    source = held(rows, {"items": "text", "id": "text"})
+    source = snapshot_of(rows, {"items": "text", "id": "text"})
     snapshot = exploded(source, HOW)
     wanted = rows_of(lists)
     assert snapshot.rows == len(wanted)
@@ -58,7 +58,7 @@ def test_the_entries_of_any_json_lists_are_rows(lists: list[Any], start: int, de
 
 def test_lists_of_records_become_records() -> None:
     lists = [[{"sku": "a"}, None], [], None, [{"sku": "b"}]]
-    snapshot = exploded(held([{"id": "7", "items": each} for each in lists], {}), HOW)
+    snapshot = exploded(snapshot_of([{"id": "7", "items": each} for each in lists], {}), HOW)
     (frame,) = snapshot.read(None, 1)
     assert snapshot.schema["items"] == pl.Struct({"sku": pl.String})
     assert frame["items"].to_list() == [None, None, None, {"sku": "b"}]
@@ -70,7 +70,7 @@ def test_lists_of_records_become_records() -> None:
     ("text", "fault"), [("{}", "not_a_list"), ('"[1]"', "not_a_list"), ("[1", "json_unreadable"), ("null", None)]
 )
 def test_what_is_no_list_is_a_rejected_row(text: str, fault: str | None) -> None:
-    snapshot = exploded(held([{"id": "7", "items": text}], {}), HOW)
+    snapshot = exploded(snapshot_of([{"id": "7", "items": text}], {}), HOW)
     (frame,) = snapshot.read(["items", ENTRY], 0)
     assert (frame[FAULT].to_list(), frame["items"].to_list()) == ([fault], [None])
     assert frame[ENTRY].to_list() == [None if fault is None else 0]
@@ -78,7 +78,7 @@ def test_what_is_no_list_is_a_rejected_row(text: str, fault: str | None) -> None
 
 
 def test_one_long_list_is_many_frames() -> None:
-    snapshot = exploded(held([{"id": "7", "items": list(range(60_000))}, {"id": "8", "items": [1]}], {}), HOW)
+    snapshot = exploded(snapshot_of([{"id": "7", "items": list(range(60_000))}, {"id": "8", "items": [1]}], {}), HOW)
     frames = list(snapshot.read(["id"], 30_000))
     assert [frame.height for frame in frames] == [25_000, 5_000, 1]
     assert pl.concat(frames)[POSITION].to_list() == list(range(30_000, 60_001))
@@ -94,4 +94,4 @@ def test_one_long_list_is_many_frames() -> None:
 )
 def test_a_source_that_cannot_be_exploded_is_refused(row: dict[str, Any], fault: str) -> None:
     with pytest.raises(SourceError, match=fault):
-        exploded(held([row], {}), HOW)
+        exploded(snapshot_of([row], {}), HOW)

@@ -14,7 +14,7 @@ from cio_etl.model import Step
 from cio_etl.model.sources import CsvSource
 from cio_etl.run import prepare
 from cio_etl.transform import with_paths
-from cio_etl.validate.held_rows import held
+from cio_etl.validate.yaml_rows import snapshot_of
 
 REST = '"n": null, "l": [{"q": null}, {"q": null}]'
 ROWS: list[dict[str, Any]] = [
@@ -33,7 +33,7 @@ def lost(value: Any, tmp_path: Path) -> list[tuple[str | None, str, int, str]]:
     content = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"x": value, "y": "plan"}}
     file.write_text(json.dumps(content))
     (tmp_path / "names.csv").write_text("key,value\np,pro\n")
-    step, snapshot = Step("people", CsvSource((str(tmp_path / "rows.csv"),)), load_mapping(file)), held(ROWS, {})
+    step, snapshot = Step("people", CsvSource((str(tmp_path / "rows.csv"),)), load_mapping(file)), snapshot_of(ROWS, {})
     snapshot = with_paths(snapshot, step.mapping)
     rows, compiled = prepare(step, snapshot, 16, "track")
     found = [*ValuesLost(step, snapshot, rows, compiled).findings(), *PathValues(step, snapshot).findings()]

@@ -14,7 +14,7 @@ from cio_etl.config import load_mapping
 from cio_etl.model import Step
 from cio_etl.model.sources import CsvSource
 from cio_etl.transform import exploded, has_no_entries, unseen_paths, with_paths
-from cio_etl.validate.held_rows import held
+from cio_etl.validate.yaml_rows import snapshot_of
 
 ROWS: list[dict[str, Any]] = [
     {"who": json.dumps({"id": "1", "plan": None, "at": {"city": "Nice"}, "tags": []}), "items": "[]"},
@@ -28,7 +28,7 @@ def unseen(of: dict[str, Any], tmp_path: Any, rows: list[dict[str, Any]] = ROWS)
     file = tmp_path / "m.yaml"
     file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "who.id"}} | of))
     mapping = load_mapping(file)
-    snapshot = with_paths(exploded(held(rows, {}), mapping), mapping)
+    snapshot = with_paths(exploded(snapshot_of(rows, {}), mapping), mapping)
     return [(each.name, each.targets, each.near) for each in unseen_paths(mapping, snapshot)]
 
 
@@ -67,7 +67,9 @@ def test_a_path_that_only_an_expectation_reads_is_looked_for(tmp_path: Any) -> N
     expect = [{"range": {"column": "who.citty", "min": 1}}, {"not_null": "who.id", "where": "who.plan = 'free'"}]
     file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "who.id"}, "expect": expect}))
     made = Step("people", CsvSource(tmp_path / "rows.csv"), load_mapping(file))
-    rows = with_paths(held([{"who": '{"id": "1", "city": 7}'}], {}), made.mapping, ["who.citty", "who.id", "who.plan"])
+    rows = with_paths(
+        snapshot_of([{"who": '{"id": "1", "city": 7}'}], {}), made.mapping, ["who.citty", "who.id", "who.plan"]
+    )
     found = [(each.field, each.words) for each in PathValues(made, rows).findings()]
     assert found == [
         ("expect", "'who.citty' leads to no value in any of 1 row; did you mean 'city'?"),
@@ -83,7 +85,7 @@ def test_a_key_of_a_map_is_looked_for_and_one_of_a_record_is_known(tmp_path: Any
 def test_places_of_lists_and_keys_of_maps_in_them_are_looked_for(tmp_path: Any) -> None:
     maps = pl.Series([[{"n": 1}], [], None], dtype=pl.List(pl.Map(pl.String(), pl.Int64())))
     frame = pl.DataFrame({"id": ["1", "2", "3"], "tags": [["x"], [], None], "maps": maps}, strict=False)
-    source = held([{"id": "1"}] * 3, {})
+    source = snapshot_of([{"id": "1"}] * 3, {})
     snapshot = replace(
         source,
         schema=pl.Schema({**source.schema, **frame.schema}),
@@ -103,7 +105,7 @@ def test_rows_are_read_until_each_path_was_seen(tmp_path: Any) -> None:
     file.write_text(json.dumps(how))
     mapping, reads = load_mapping(file), []
     frame = pl.DataFrame({"a": ['{"x": 1}'] * 2, "b": ['{"x": 1}', "{}"]})
-    source = held(frame.to_dicts(), {})
+    source = snapshot_of(frame.to_dicts(), {})
 
     def read(columns: Any, start: int) -> Any:
         for position in range(start, 2):
@@ -119,5 +121,7 @@ def test_a_list_without_entries_in_any_row_is_found(tmp_path: Any) -> None:
     file = tmp_path / "m.yaml"
     file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "items"}, "explode": "items"}))
     mapping = load_mapping(file)
-    found = [has_no_entries(mapping, exploded(held([{"items": text}], {}), mapping)) for text in ("[]", None, "[1]")]
+    found = [
+        has_no_entries(mapping, exploded(snapshot_of([{"items": text}], {}), mapping)) for text in ("[]", None, "[1]")
+    ]
     assert found == [True, True, False]

@@ -39,7 +39,6 @@ from cio_etl.audit.findings import (
     StepContext,
     sent,
 )
-from cio_etl.audit.ghosts import ghosts
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
 from cio_etl.audit.limits import LimitAudit
@@ -49,6 +48,7 @@ from cio_etl.audit.paths import PathValues, ValuesLost
 from cio_etl.audit.phones import Phones
 from cio_etl.audit.placeholders import Header, Placeholders
 from cio_etl.audit.profile import FrameProfile, Profiler
+from cio_etl.audit.rejected_people import rejected_people_audits
 from cio_etl.audit.sent_before import SentBefore
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows, newest_rejected
@@ -110,7 +110,7 @@ def audits(
     made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), identity, LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
     made += [Placeholders(mapping), Unseen(mapping), Header(context), Consent(step, context)]
-    made += ghosts(step, context, identity.people)
+    made += rejected_people_audits(step, context, identity.people)
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())

@@ -23,7 +23,9 @@ EVENTS_OF_REJECTED_PEOPLE = finding_kind(
 MOST_NOTED = 1_000_000  # people, for the steps after this one: 8 MB of hashes
 
 
-def ghosts(step: Step, context: StepContext, people: Keys) -> Iterator[RejectedRows | GhostEvents]:
+def rejected_people_audits(
+    step: Step, context: StepContext, people: Keys
+) -> Iterator[RejectedRows | EventsOfRejectedPeople]:
     """The audits of a step about people whose row is rejected, in this step or an earlier one.
 
     `people` are those whose row the step accepts, by the hash of the identifier; another audit adds them.
@@ -34,7 +36,7 @@ def ghosts(step: Step, context: StepContext, people: Keys) -> Iterator[RejectedR
     if step.mapping.operation == "identify":
         yield RejectedRows(step.name, who[0], context, people)
     elif OPERATIONS[step.mapping.operation].has_event and who[0] in context.rejected_people:
-        yield GhostEvents(who[0], context.rejected_people[who[0]])
+        yield EventsOfRejectedPeople(who[0], context.rejected_people[who[0]])
 
 
 class RejectedRows:
@@ -75,7 +77,7 @@ class RejectedRows:
         return alone
 
 
-class GhostEvents:
+class EventsOfRejectedPeople:
     """Counts events of people whom an earlier step of the job rejects."""
 
     def __init__(self, target: str, people: RejectedPeople) -> None:

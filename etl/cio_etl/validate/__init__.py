@@ -8,7 +8,7 @@ plan.py           compares every row with the ledger, and runs a job as it was p
 preview.py        makes the payloads of a step's first rows
 plain.py          prints files in their plain form
 mapping_tests.py  runs the tests of mappings, on the way of a preview
-held_rows.py      rows in YAML as a snapshot
+yaml_rows.py      rows in YAML as a snapshot
 tests_update.py   writes what is sent as what is expected
 junit.py          outcomes of tests as JUnit XML
 examples.py       makes tests from rows of a source, masked

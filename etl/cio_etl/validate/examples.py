@@ -30,9 +30,9 @@ from cio_etl.run.chosen_steps import load_steps, note_stand_ins
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.transform import columns_of, columns_of_source, exploded, path_of, with_paths
-from cio_etl.validate.held_rows import UnfitRows, held
 from cio_etl.validate.preview import EVIDENCE_ROWS, PreviewedRow, sent_rows
 from cio_etl.validate.tests_update import key_text, result_of
+from cio_etl.validate.yaml_rows import UnfitRows, snapshot_of
 
 LOOKED_AT = 200_000  # rows of a source among which the examples are chosen
 KINDS_OF_ROWS = 10_000  # that are kept in memory
@@ -297,7 +297,7 @@ def _from_json(name: str, text: str | None) -> Any:
 
 def _alone(step: Step, row: Row, types: Mapping[str, str], api: str) -> PreviewedRow:
     """What is sent for a row that is the only one of its source."""
-    snapshot = held([row], {name: kind for name, kind in types.items() if kind})
+    snapshot = snapshot_of([row], {name: kind for name, kind in types.items() if kind})
     if step.mapping.explode is not None:
         snapshot = with_paths(exploded(snapshot, step.mapping), step.mapping)
     return next(iter(sent_rows(step, snapshot, api)))

@@ -21,8 +21,8 @@ from cio_etl.model.words import counted
 from cio_etl.run import open_step_source, staging
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.transform import columns_of_source, path_of
-from cio_etl.validate.held_rows import UnfitRows, held
 from cio_etl.validate.preview import PreviewedRow, sent_rows
+from cio_etl.validate.yaml_rows import UnfitRows, snapshot_of
 
 Status = Literal["passed", "failed", "error"]  # error: the test could not be run
 
@@ -74,7 +74,7 @@ def _run(tests: MappingTests, test: MappingTest, stage: Path) -> Outcome:
     step = Step("test", test.source or CsvSource(()), tests.mapping)
     if test.source is None:
         _require_columns(tests, test)
-        snapshot = rows_of(held(test.rows, tests.types), tests.mapping)
+        snapshot = rows_of(snapshot_of(test.rows, tests.types), tests.mapping)
     else:
         snapshot = open_step_source(step, staging(stage, step, Bookmark()))
     if test.is_row and snapshot.rows > 1:

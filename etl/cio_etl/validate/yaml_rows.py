@@ -28,7 +28,7 @@ class UnfitRows(ValueError):
     """Rows that are no source; the message says why, and what to do."""
 
 
-def held(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> Snapshot:
+def snapshot_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> Snapshot:
     """The rows as a snapshot. `types` names the types of columns whose values do not show it. Raises UnfitRows."""
     names = dict.fromkeys(name for row in rows for name in row)
     columns = [_column(name, [row.get(name) for row in rows], types.get(name)) for name in names]
