@@ -341,6 +341,14 @@ def test_missing_columns_are_all_named_before_anything_else() -> None:
     assert refused.value.remedy == "fix the mapping, or the source"
 
 
+def test_a_missing_column_of_a_condition_may_be_a_text_without_single_quotes() -> None:
+    frame = rows({"id": ["1"], "plan": ["pro"]})
+    with pytest.raises(SourceError) as refused:
+        compile_mapping(mapping(when='plan = "pro"'), frame.drop(POSITION, FAULT).schema, {}, "f", 4)
+    assert str(refused.value) == "m.yaml: the source has no column 'pro'; it has 'id', 'plan'"
+    assert refused.value.remedy.endswith("; a text in `when` has single quotes, as plan = 'pro'")
+
+
 NOT_SECONDS = "it must be Unix seconds: put `apply: [timestamp]`"
 
 

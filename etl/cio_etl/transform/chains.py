@@ -74,7 +74,10 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
-        require_names(missing, schema, place_of_column(mapping, missing[0]), "fix the mapping, or the source")
+        remedy = "fix the mapping, or the source"
+        if mapping.when and readers_of(mapping, missing[0])[0] == "when":
+            remedy += "; a text in `when` has single quotes, as plan = 'pro'"
+        require_names(missing, schema, place_of_column(mapping, missing[0]), remedy)
 
 
 def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy: str) -> None:
