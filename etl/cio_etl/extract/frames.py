@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -19,6 +20,12 @@ def check_names(place: str, names: Sequence[str]) -> None:
                 place=place,
                 what=f"column {number} is named {name!r}, which is a name of this program's own",
             )
+
+
+def in_query(name: str, quote: str = '"') -> str:
+    """A column's name as a remedy writes it in SQL: in quotes, unless it needs none."""
+    plain = re.fullmatch("[a-z_][a-z0-9_]*", name) is not None
+    return name if plain else f"{quote}{name.replace(quote, quote * 2)}{quote}"
 
 
 def chosen_columns(place: str, schema: pl.Schema, columns: Sequence[str] | None) -> list[str]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cio_etl.errors import SourceError
+from cio_etl.extract.frames import in_query
 
 JSON_TEXT = pl.Struct({"json_text": pl.String})
 DECIMAL_TEXT = pl.Struct({"decimal_text": pl.String})
 
 DIGITS = 38  # that a decimal can have
+_NOT_FINITE = {"NaN": ["nan"], "Infinity": ["inf", "infinity"], "-Infinity": ["-inf", "-infinity"]}  # in small letters
 
 
 @dataclass(slots=True)
@@ -33,7 +35,14 @@ class Decimals:
         """Counts in a frame's column, of type DECIMAL_TEXT."""
         text = column.struct.field("decimal_text")
         if text.str.contains("[^0-9.-]").any():
-            self.odd.append("NaN or an infinity, which JSON has not; write nullif(…, 'NaN') in the query")
+            small = text.str.to_lowercase()
+            found = [odd for odd, texts in _NOT_FINITE.items() if small.is_in(texts).any()]
+            without = self.written
+            for odd in found:
+                without = f"nullif({without}, '{odd}')"
+            self.odd.append(
+                f"{' and '.join(found)}, which JSON has not; write {without} as {self.written} in the query"
+            )
             return
         length, point = text.str.len_bytes(), text.str.find(".", literal=True)
         self.after = max(self.after, _most(length - point - 1))
@@ -42,7 +51,13 @@ class Decimals:
             before = _most(text.str.strip_chars_start("-0").str.extract("^([0-9]*)").str.len_bytes())
         self.before = max(self.before, before)
         if self.before + self.after > DIGITS:
-            self.odd.append(f"more than {DIGITS} digits; cast it to numeric with fewer, or to text, in the query")
+            remedy = f"cast {self.written} to numeric with fewer, or to text, in the query"
+            self.odd.append(f"more than {DIGITS} digits; {remedy}")
+
+    @property
+    def written(self) -> str:
+        """The column as a query writes it."""
+        return in_query(self.name)
 
     @property
     def fits(self) -> bool:

@@ -102,7 +102,7 @@ def test_an_empty_result_has_the_types_of_its_columns(mariadb: Database) -> None
 def test_an_invalid_date_is_an_error_only_in_a_mapped_column(mariadb: Database, kind: str) -> None:
     with pytest.raises(SourceError, match=r"column 'v' has invalid dates, as 0000-00-00") as error:
         column(mariadb, kind, "'0000-00-00'")
-    assert error.value.remedy == "write nullif(v, 0) in a query"
+    assert error.value.remedy == "write nullif(v, 0) as v in a query"
     assert rows(asking(mariadb.address, table="t"), "n") == [{"n": 0}]
     assert rows(asking(mariadb.address, "SELECT * FROM t"), "n") == [{"n": 0}]
     assert rows(asking(mariadb.address, "SELECT nullif(v, 0) AS v FROM t")) == [{"v": None}]

@@ -61,6 +61,12 @@ def rows(source: SqlSource, *columns: str, **staging: Any) -> list[dict[str, Any
     return [row for frame in snapshot.read(columns or None, 0) for row in frame.drop(POSITION, FAULT).to_dicts()]
 
 
+def fixed(database: Database, source: SqlSource, error: SourceError) -> list[dict[str, Any]]:
+    """The rows of a query that does what the error's remedy says."""
+    remedy = error.remedy.removeprefix("write ").removesuffix(" in the query")
+    return rows(asking(database, f"SELECT id, {remedy} FROM ({source.query}) AS asked"))
+
+
 def value(database: Database, expression: str) -> Any:
     """What an SQL expression is in a snapshot."""
     (row,) = rows(asking(database, f"SELECT {expression} AS v"))
@@ -248,22 +254,24 @@ def test_numerics_of_a_column_keep_the_longest_fraction(calculator: Database) ->
 @pytest.mark.parametrize(
     ("numbers", "what", "remedy"),
     [
-        ("('NaN')", "holds NaN or an infinity, which JSON has not", "write nullif(…, 'NaN') in the query"),
-        ("('1'), ('Infinity')", "holds NaN or an infinity", "nullif"),
-        ("('-Infinity')", "holds NaN or an infinity", "nullif"),
-        ("(repeat('7', 39))", "holds more than 38 digits", "cast it to numeric with fewer, or to text, in the query"),
-        ("(repeat('7', 30)), ('0.' || repeat('7', 20))", "holds more than 38 digits", "cast it"),
+        ("('NaN')", "holds NaN, which JSON has not", 'write nullif("V", \'NaN\') as "V" in the query'),
+        ("('1'), ('Infinity')", "holds Infinity, which JSON has not", "nullif"),
+        ("('-Infinity'), ('NaN')", "holds NaN and -Infinity, which JSON has not", "nullif"),
+        ("(repeat('7', 39))", "holds more than 38 digits", 'cast "V" to numeric with fewer, or to text, in the query'),
+        ("(repeat('7', 30)), ('0.' || repeat('7', 20))", "holds more than 38 digits", 'cast "V"'),
     ],
 )
 def test_a_numeric_that_neither_json_nor_a_decimal_can_hold_is_reported_without_its_value(
     calculator: Database, numbers: str, what: str, remedy: str
 ) -> None:
-    source = asking(calculator, f"SELECT 1 AS id, v::numeric FROM (VALUES {numbers}) AS t(v)")
-    with pytest.raises(SourceError, match=rf"^the query: column 'v' {what}") as error:
-        opened(source, "id", "v")
+    source = asking(calculator, f'SELECT 1 AS id, v::numeric AS "V" FROM (VALUES {numbers}) AS t(v)')
+    with pytest.raises(SourceError, match=rf"^the query: column 'V' {what}") as error:
+        opened(source, "id", "V")
     assert remedy in error.value.remedy and "777" not in str(error.value)
+    if "nullif" in remedy:
+        assert {row["V"] for row in fixed(calculator, source, error.value)} <= {None, Decimal(1)}
     assert len(rows(source, "id")) == len(numbers.split("), ")), "nothing is made of it"
-    assert all(isinstance(row["v"], str) for row in pl.concat(opened(source, "id").read(None, 0)).to_dicts())
+    assert all(isinstance(row["V"], str) for row in pl.concat(opened(source, "id").read(None, 0)).to_dicts())
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
@@ -276,7 +284,7 @@ def test_an_infinite_date_is_an_error_only_in_a_mapped_column(
     source = asking(calculator, f"SELECT 1 AS id, {f'array[{expression}]' if listed else expression} AS until")
     with pytest.raises(SourceError, match=r"column 'until' holds an infinite date") as error:
         opened(source, "id", "until")
-    assert error.value.remedy == "write nullif(until, 'infinity') in the query"
+    assert fixed(calculator, source, error.value) == [{"id": 1, "until": [] if listed else None}]
     assert pl.concat(opened(source, "id").read(None, 0)).drop(POSITION, FAULT).to_dicts() == [{"id": 1, "until": None}]
 
 
@@ -291,7 +299,7 @@ def test_lists_of_lists_are_reported_since_the_driver_would_flatten_them(calcula
     assert [row["v"] for row in rows(flat)] == [["c"], ["c"]]
     with pytest.raises(SourceError, match=r"column 'v' holds lists of lists") as error:
         opened(nested, "id", "v")
-    assert error.value.remedy == "write to_json(v) in the query"
+    assert error.value.remedy == "write to_json(v) as v in the query"
     assert len(rows(nested, "id")) == 3
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError
+from cio_etl.extract.frames import in_query
 from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
 from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
@@ -99,8 +100,9 @@ class DuckdbReader:
         if not has_one_of(column, _INFINITE_DAYS, _INFINITE_US):
             return column
         if self._wanted is None or name in self._wanted:
+            written = in_query(name)
             raise SourceError(
-                f"write nullif({name}, 'infinity') in the query",
+                f"write case when isfinite({written}) then {written} end as {written} in the query",
                 place=self.place,
                 what=f"column {name!r} holds an infinite date, which is no moment",
             )

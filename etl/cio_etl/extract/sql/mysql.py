@@ -22,6 +22,7 @@ from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.util import asbool
 
 from cio_etl.errors import ColumnOfBytes, SourceError
+from cio_etl.extract.frames import in_query
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
@@ -171,8 +172,9 @@ class _Column:
         given = (values if self.is_bytes else _texts(values)).alias(self.name)
         series = self.read(given)
         if self.is_wanted and series.null_count() != given.null_count() and series.dtype.is_temporal():
+            written = in_query(self.name, "`")
             raise SourceError(
-                f"write nullif({self.name}, 0) in a query",
+                f"write nullif({written}, 0) as {written} in a query",
                 place=self.place,
                 what=f"column {self.name!r} has invalid dates, as 0000-00-00",
             )

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 from cio_etl.errors import SourceError
+from cio_etl.extract.frames import in_query
 from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
 from cio_etl.extract.sql.connect_postgresql import handle_of, libpq_address
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
@@ -223,15 +224,24 @@ def _checked(
         nested = dict(zip(lists, batch.columns[len(schema) :], strict=True))
         for name, column in columns.items():
             if name in nested and pc.any(nested[name]).as_py():
-                what, remedy = "lists of lists", f"write to_json({name}) in the query"
+                what, written = "lists of lists", f"to_json({in_query(name)})"
             elif _has_infinity(column):
-                what, remedy = "an infinite date, which is no moment", f"write nullif({name}, 'infinity') in the query"
+                what = "an infinite date, which is no moment"
+                written = _finite(in_query(name), is_list=_is_list(column.type))
             else:
                 continue
             if wanted is None or name in wanted:
+                remedy = f"write {written} as {in_query(name)} in the query"
                 raise SourceError(remedy, place=place, what=f"column {name!r} holds {what}")
             columns[name] = pa.nulls(len(column), column.type)
         yield pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
+
+
+def _finite(name: str, *, is_list: bool) -> str:
+    """The SQL expression of a column without its infinite dates and times."""
+    if is_list:
+        return f"array_remove(array_remove({name}, 'infinity'), '-infinity')"
+    return f"case when isfinite({name}) then {name} end"
 
 
 def _has_infinity(column: pa.Array) -> bool:
