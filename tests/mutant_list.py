@@ -602,7 +602,7 @@ MUTANTS = (
         "run/baseline.py",
         "if whole_counts(delta.folder) is None:\n            with",
         "if False:\n            with",
-        f"{BASELINE} -k goes_on",
+        f"{BASELINE} -k 'noted-resumed'",
     ),
     Mutant(
         "ledger: a first run is read by the partitions of another one",
