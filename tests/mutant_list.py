@@ -782,6 +782,13 @@ MUTANTS = (
         f"{SYNC} -k 'values or order_by or ledger_that_is_merged or two_rows'",
     ),
     Mutant(
+        "ledger: each night writes the base again",
+        "ledger/stored.py",
+        "merges = not before.pieces or drops or added >",
+        "merges = True or added >",
+        f"{SYNC} -k additions_of_many",
+    ),
+    Mutant(
         "ledger: additions that become one lose the older ones",
         "ledger/stored.py",
         "additions = self._newest(before.pieces[1:], number, bits)",

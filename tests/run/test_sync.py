@@ -312,13 +312,19 @@ def test_a_ledger_that_is_merged_has_the_newest_hashes(nights: Nights) -> None:
 
 def test_the_additions_of_many_nights_become_one(mirror: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """One person changes each night, and another leaves and comes back: a mirror adds two files then."""
+
+    def files(kind: str) -> list[str]:
+        return [file.name for file in Path(".etl/ledger/job/rows").glob(f"{kind}-*.parquet")]
+
     monkeypatch.setattr(stored, "MOST_PIECES", most := 8)
     rows = [person(number) for number in range(31)]
     mirror.run(rows)
+    base = files("base")
     for night in range(count := most * 3 // 4):
         rows[night] = person(night, city=f"Oslo {night}")
         assert len(mirror.sent(rows[: 30 + night % 2])) == 2
-    assert 2 < len(list(Path(".etl/ledger/job/rows").glob("*.parquet"))) < most
+    assert files("base") == base, "no night has written it again"
+    assert 1 < len(files("more")) < most - 1
     assert mirror.sent(rows) == []
     people = mirror.people()
     assert len(people) == 31 and all(people[str(night)]["city"] == f"Oslo {night}" for night in range(count))
