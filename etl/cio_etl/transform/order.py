@@ -24,7 +24,8 @@ from cio_etl.transform.timestamps import TimestampFacts, Zone
 Reading = Literal["as it is", "whole numbers", "numbers", "times", "words"]
 
 _WHOLE = r"^[+-]?[0-9]{1,18}$"
-_DECIMAL = r"^[+-]?[0-9]{1,18}\.[0-9]{1,9}$"
+_DECIMAL = r"^[+-]?(?:[0-9]{19,29}|[0-9]{1,29}\.[0-9]{0,9}|\.[0-9]{1,9})$"  # what 38 digits hold, 9 after the point
+_NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _SAYS_ITS_ZONE = r"^.{16}.*(?:Z|UTC|[+-][0-9:]{2,5})$"
 # Dates that would sort wrongly by characters: 10/03/2024, 3 Mar 2024, Sunday, March 10.
 _MONTH = "(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])"
@@ -91,11 +92,12 @@ def _kinds(text: pl.Expr) -> dict[str, pl.Expr]:
         "plain": time & aware.not_(),
         "words": words,
         "dates": words & text.str.contains(_DATE_OF_OTHER_FORM),
+        "other numbers": words & text.str.contains(_NUMBER),
     }
 
 
 def _reading(mapping: Mapping, name: str, results: Sequence[MappingOf[str, Any]]) -> Reading:
-    kinds = ("whole", "decimal", "aware", "plain", "words", "dates")
+    kinds = ("whole", "decimal", "aware", "plain", "words", "dates", "other numbers")
     holds = {kind for kind in kinds if any(result[f"{name}\0{kind}"] for result in results)}
     if any(result.get(f"{name}\0no text") for result in results):
         what = "it holds lists, objects, or true and false in some rows, and only numbers, times and text can be sorted"
@@ -103,6 +105,9 @@ def _reading(mapping: Mapping, name: str, results: Sequence[MappingOf[str, Any]]
     if "dates" in holds:
         what = "it holds dates that are not ISO 8601 and cannot be sorted; write them as 2024-03-10T09:00:00Z"
         raise _unfit(mapping, name, what)
+    if "other numbers" in holds:
+        what = "it holds numbers with an exponent, with over 29 digits, or with over 9 after the point"
+        raise _unfit(mapping, name, f"{what}, which cannot be sorted; write them plainly, or shorter")
     if holds == {"aware", "plain"}:
         raise _unfit(mapping, name, "some of its times have an offset and some have none: write all of them alike")
     for reading, allowed in _READ_AS.items():
