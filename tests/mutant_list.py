@@ -1190,6 +1190,13 @@ MUTANTS = (
         "tests/run/test_verifying.py -k 'unfinished or trial'",
     ),
     Mutant(
+        "verify: a worker takes back what another worker of the run has found",
+        "notify/decide.py",
+        " and known.seen != seen:",
+        ":",
+        "tests/notify/test_decide.py -k another_one",
+    ),
+    Mutant(
         "runs: a kill is no end of a run that is resumed",
         "run/resume.py",
         "None, None, was_killed=options.share is None)",

@@ -93,6 +93,16 @@ def test_rejects_and_a_failure_are_over_each_by_itself() -> None:
     assert nights.heard == ["rejects", "failed", "recovered", "recovered"]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_worker_that_finds_nothing_does_not_take_back_what_another_one_has_found(first: int) -> None:
+    nights = Told((*ON, "verify_differs"))
+    found: list[Any] = [GOOD | {"verify_differs": "2 people"}, GOOD | {"verify_differs": None}]
+    for each in (found[first], found[1 - first]):
+        nights.end(each, seen="job-1 at 03:00")
+    assert nights.heard == ["verify_differs"]
+    assert nights.end(found[1]) == ["recovered"]
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30))
 def test_whatever_happens_no_failure_is_told_twice_and_the_last_word_is_true(nights: Any) -> None:
     channel = Told()

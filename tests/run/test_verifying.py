@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,14 @@ from cio_etl.errors import ConfigError, CredentialsRefused, EtlError
 from cio_etl.model import Report, Verification
 from cio_etl.report import Commands
 from cio_etl.run import Caller, RunOptions, Signals, ending_run, load_run
+from cio_etl.run.ended import Ended
 from cio_etl.run.options import repeated_words
 from cio_etl.run.start import run_file, run_within
 from cio_etl.run.verify.sample import NOT_SENT, REJECTED, REMOVED
 from cio_etl.run.verify_options import VerifyOptions
-from cio_etl.run.verifying import verify_file
+from cio_etl.run.verifying import _write, verify_file
 from cio_etl.sandbox import Faults
+from tests import databases
 from tests.nightly_step import EVENTS, KEYS, PEOPLE, Nights, order, person
 from tests.notified import Hook, hook
 from tests.sandbox_client import AUTH, identify, send
@@ -375,6 +379,26 @@ def test_a_run_reads_back_the_people_that_it_has_sent(verifying: Nights, capsys:
     assert content["verification"]["checked"] == 100
     page = next(Path(".etl/runs").glob("*/report.html")).read_text()
     assert "Read back from Customer.io" in page and "100 people of about" in page
+
+
+def test_of_several_workers_the_report_has_what_the_one_with_the_most_differences_found(
+    verifying: Nights, postgres: databases.Database
+) -> None:
+    state = {"database": "${STATE_OF_THE_TESTS}", "folder": "etl"}
+    verifying.settings |= {"state": state}
+    verifying.write(MANY)
+    environ = lambda: ALL_KEYS | {"STATE_OF_THE_TESTS": postgres.address}  # noqa: E731
+    verifying.sandbox.set_faults(Faults(seed=2, dropped=0.1))
+    caller = Caller(commands=Commands("cio-etl run job.yaml"))
+    report = run_file(JOB, RunOptions(run_id="night", lanes="0-15/16"), caller, environ)
+    assert report.verification is not None and report.verification.missing
+    job = load_run(JOB, RunOptions(), environ)
+    for missing, written in ((0, report.verification.missing), (200, 200)):
+        other = replace(report, verification=replace(report.verification, missing=missing))
+        ended = Ended(job, RunOptions(lanes="0-7/16"), caller.commands, other, None, datetime.now(UTC))
+        _write(job, ended, other)
+        content = json.loads(Path("etl/runs/job-night/report.json").read_text())
+        assert content["verification"]["missing"] == written
 
 
 def test_differences_do_not_fail_the_run(verifying: Nights) -> None:

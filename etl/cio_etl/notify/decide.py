@@ -38,7 +38,7 @@ def after(
             continue
         known = now.get(kind)
         if words is None:
-            if known is not None and known.over_at is None:
+            if known is not None and known.over_at is None and known.seen != seen:  # not what another worker has found
                 now[kind] = replace(known, over_at=at)
         elif known is None:
             now[kind] = Condition(at, 1, seen, words)

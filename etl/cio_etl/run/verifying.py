@@ -6,6 +6,7 @@ out. With a ledger, only what it says was sent is compared.
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -87,8 +88,28 @@ def verify(ended: Ended) -> Report | None:
         log.warning("verification_failed", run_id=report.run_id, reason=str(error))
         result = Verification(sample.people, sample.is_whole, 0, seed=sample.seed, fault=str(error))
     report = replace(report, verification=result)
-    write_reports(report, run_folder(job, report.run_id), ended.commands)
+    _write(job, ended, report)
     return report
+
+
+def _write(job: Job, ended: Ended, report: Report) -> None:
+    """Writes the report; of several workers, the file has what the one with the most differences has found."""
+    folder = run_folder(job, report.run_id)
+    if ended.options.share is None:
+        write_reports(report, folder, ended.commands)
+        return
+    with closing(state.open_store(job.kept_in)) as store, store.exclusive(job.name):
+        write_reports(replace(report, verification=_worst(folder, report.verification)), folder, ended.commands)
+
+
+def _worst(folder: Path, own: Verification | None) -> Verification | None:
+    """The result of this worker, or the one in the report, if more people differ there."""
+    try:
+        written = json.loads((folder / "report.json").read_text(encoding="utf-8")).get("verification")
+        others = Verification.of_json(written or {})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # there is none, or not on this machine
+        return own
+    return others if own is None or others.different > own.different else own
 
 
 def _rejected(job: Job, report: Report) -> dict[int, set[int]]:
