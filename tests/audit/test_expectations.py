@@ -56,6 +56,8 @@ def found_by(yaml: str, snapshot: Snapshot, **more: Any) -> list[Any]:
         ("accepted_values: {column: a, values: [x]}", pl.Series(["x", "y"], dtype=pl.Categorical), [1], "1 of 2 rows"),
         ("range: {column: a, min: 0, max: 9.5}", pl.Series([0, 9, 10, -1, None]), [2, 3], "2 of 5 rows have a value"),
         ("range: {column: a, min: 0}", pl.Series(["5", "n/a", "-1", None]), [1, 2], "have a value outside at least 0"),
+        ("range: {column: a, min: 0}", pl.Series(["5", "inf", "Infinity", "1e999"]), [1, 2, 3], "outside at least 0"),
+        ("accepted_values: {column: a, values: [9007199254740993]}", pl.Series([2**53, 2**53 + 1]), [0], "1 of 2 rows"),
         ("range: {column: a, max: 1000}", pl.Series([1.5, float("nan"), 2e9]), [1, 2], "outside at most 1,000"),
         (
             "range: {column: a, min: 2024-01-31}",
@@ -107,6 +109,15 @@ def test_the_rows_that_break_an_expectation_are_counted_and_named(
     ("column", "more", "words"),
     [
         (pl.Series([NOW.replace(tzinfo=None) - timedelta(hours=23)]), "", ""),
+        (pl.Series([str(int(NOW.timestamp()) - 3_600), "n/a", None]), "", ""),
+        (pl.Series([f"{int(NOW.timestamp()) - 3_600}.25"]), "", ""),
+        (pl.Series([f"{int(NOW.timestamp()) - 3_600}000"]), "", ""),
+        (pl.Series(["20261127"]), "", "freshness: no row has a time that can be read and is not in the future"),
+        (
+            pl.Series([str(int(NOW.timestamp()) - 26 * 3_600)]),
+            "",
+            "freshness: the newest time is 2026-11-26T10:00:00Z, 26 hours ago; at",
+        ),
         (
             pl.Series([NOW - timedelta(hours=26)]),
             "",

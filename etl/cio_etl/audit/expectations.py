@@ -292,6 +292,8 @@ def _comparable(one: Expectation, name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _not_accepted(value: pl.Expr, dtype: pl.DataType, accepted: Sequence[Any]) -> pl.Expr:
     is_number = [isinstance(each, int | float) and not isinstance(each, bool) for each in accepted]
+    if dtype.is_integer() and all(is_number) and all(isinstance(each, int) and abs(each) < 2**127 for each in accepted):
+        return ~value.cast(pl.Int128).is_in(pl.Series(accepted, dtype=pl.Int128).implode())
     if dtype.is_numeric() and all(is_number):
         return ~value.cast(pl.Float64).is_in([float(each) for each in accepted])
     texts = [str(each).lower() if isinstance(each, bool) else str(each) for each in accepted]
@@ -307,7 +309,7 @@ def _outside(one: Expectation, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
             raise SourceError(place=one.place, what=what)
         number = value.cast(pl.Float64, strict=False)
         return pl.any_horizontal(
-            value.is_not_null() & (number.is_null() | number.is_nan()),
+            value.is_not_null() & ~number.is_finite().fill_null(False),  # a text that is no number, "inf", 1e999
             *(number < bound if name == "min" else number > bound for name, bound in bounds.items()),
         )
     if isinstance(dtype, pl.Date | pl.Datetime):
@@ -352,11 +354,20 @@ def _seconds(one: Expectation, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         seconds = timestamps.from_typed(value, dtype, zone)
         return seconds + _DAY if dtype == pl.Date else seconds
     if dtype.is_numeric():
-        size = value.cast(pl.Float64).abs()
-        per_second = pl.when(size < 1e10).then(1).when(size < 1e13).then(1e3).when(size < 1e16).then(1e6).otherwise(1e9)
-        return (value.cast(pl.Float64) / per_second).floor().cast(pl.Int64, strict=False)
+        return _seconds_of_count(value.cast(pl.Float64))
     text = value.cast(pl.String)
     if (written := one.arguments["format"]) is not None:
         return timestamps.from_format(text, timestamps.as_format(written), zone)
     seconds = timestamps.from_iso(text, zone, timestamps.TimestampFacts())
-    return pl.when(text.str.len_chars() == len("2024-01-31")).then(seconds + _DAY).otherwise(seconds)
+    last = pl.when(text.str.len_chars() == len("2024-01-31")).then(seconds + _DAY).otherwise(seconds)
+    return pl.coalesce(last, _seconds_of_count(pl.when(text.str.contains(_COUNT)).then(text).cast(pl.Float64)))
+
+
+_COUNT = r"^[0-9]{9,19}(?:\.[0-9]+)?$"  # since 1970, not a day such as 20240131
+
+
+def _seconds_of_count(count: pl.Expr) -> pl.Expr:
+    """The Unix seconds of counts since 1970, in the unit that the size of each shows."""
+    size = count.abs()
+    per_second = pl.when(size < 1e10).then(1).when(size < 1e13).then(1e3).when(size < 1e16).then(1e6).otherwise(1e9)
+    return (count / per_second).floor().cast(pl.Int64, strict=False)
