@@ -259,3 +259,16 @@ def test_items_of_eight_clients_arrive_once_through_every_quick_fault() -> None:
         assert set(sandbox.stats()["faults"]) == set(shares)
         applied = sandbox.stats()["items"] // 2
         assert sandbox.people.counts["duplicate_events"] == applied - 160 > 0
+
+
+def test_ctrl_c_ends_it_also_while_its_address_is_announced() -> None:
+    urls, before = list[str](), signal.getsignal(signal.SIGINT)
+
+    def announce(url: str) -> None:
+        urls.append(url)
+        signal.raise_signal(signal.SIGINT)
+
+    serve(port=0, announce=announce)
+    assert signal.getsignal(signal.SIGINT) == before
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(*urls)

@@ -82,15 +82,18 @@ def ui(
     except OSError as error:
         raise click.UsageError(why_not_listening(error, host, port)) from None
     site.job_files()  # here, so that the first page need not wait
-    address = url_of("http", socket.gethostname() if host in ("0.0.0.0", "::") else host, server.port)
-    say(f"page of the runs in {site.name} on {address}{f'/?token={token}' if token and not token_file else ''}")
-    if is_open:
-        say(
-            "  the connection is not encrypted: use it in a network that you trust, or behind a proxy with TLS",
-            err=True,
-        )
-    gc.freeze()  # what is loaded lives as long as the server: its end need not look for garbage in it
-    server.run()
+
+    def announce(_: str) -> None:
+        address = url_of("http", socket.gethostname() if host in ("0.0.0.0", "::") else host, server.port)
+        say(f"page of the runs in {site.name} on {address}{f'/?token={token}' if token and not token_file else ''}")
+        if is_open:
+            say(
+                "  the connection is not encrypted: use it in a network that you trust, or behind a proxy with TLS",
+                err=True,
+            )
+        gc.freeze()  # what is loaded lives as long as the server: its end need not look for garbage in it
+
+    server.run(announce)
 
 
 def _address(state: str) -> StateLocation:

@@ -119,5 +119,4 @@ def serve(
         ssl_certfile=ssl_certfile,
         ssl_keyfile=ssl_keyfile,
     )
-    announce(sandbox.url)
-    sandbox.run()
+    sandbox.run(announce)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,14 +47,34 @@ class AppServer:
         self._server = _Server(config)
         self._thread = threading.Thread(target=self.run, name=name, daemon=True)
 
-    def run(self) -> None:
-        """Serves in this thread until a signal, or until `stop`."""
+    def run(self, announce: Callable[[str], None] = lambda url: None) -> None:
+        """Serves in this thread until a signal, or until `stop`.
+
+        `announce` gets the address. Whoever reads it there may press Ctrl-C before uvicorn handles signals.
+        """
         try:
-            with contextlib.suppress(KeyboardInterrupt):
+            with self._ended_by_ctrl_c():
+                announce(self.url)
                 self._server.run(sockets=[self._socket])
         finally:
             self._socket.close()
             self._server.accepting.set()  # or a thread that waits for it would wait for ever
+
+    @contextlib.contextmanager
+    def _ended_by_ctrl_c(self) -> Iterator[None]:
+        """Within the block, SIGINT ends the server, and raises nothing: uvicorn raises it again when it has ended."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # which gets no signals
+            return
+
+        def end(*_: object) -> None:
+            self._server.should_exit = True
+
+        before = signal.signal(signal.SIGINT, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def stop(self) -> None:
         """Cuts every connection and ends the thread."""
