@@ -22,7 +22,7 @@ from cio_etl.transform import decisions, ids
 
 SUBJECT = ("hi", "lo")
 REFUSED_AT_MOST = 100  # contents of a subject that are remembered, the newest; a subject may have several rows
-TOGETHER = "together."  # prefix of the columns that stand for the ties of all rows of a subject
+TOGETHER = "together."  # prefix of the columns that stand for the relationships of all rows of a subject
 TIME = "key.timestamp"  # one of Rules.keys: when an event was, as whole Unix seconds
 VALUE = "value."  # prefix of the String columns of what the parts are
 SENT = "sent."  # prefix of the Boolean columns: whether a row's item carries this part

@@ -145,7 +145,7 @@ class JobSettings:
 
     file: str
     name: str
-    state: Path  # the folder of reports, copies and kept rows; and of the state, unless a database holds it
+    state: Path  # the folder of reports, copies and stored rows; and of the state, unless a database holds it
     database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
     target: str | None = None  # the name of the destination, where the job file has several; `name` ends with it
     schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
@@ -194,7 +194,7 @@ class Job(JobSettings):
     max_rejects: MaxRejects = MaxRejects(share=0.01)
     keep_snapshots: bool = False  # staged rows stay when the run has finished
     rejects: Literal["keys", "rows"] = (
-        "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
+        "keys"  # what is stored of a rejected row: where it is and why, or its columns, too
     )
     telemetry: Telemetry | None = None  # None: no collector is sent anything
     verify: Verify | None = None  # what is read back after each run; None: nothing

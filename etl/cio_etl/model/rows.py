@@ -22,7 +22,7 @@ ENTRY = "_entry"
 
 FAULT = "_fault"  # String: a reason of REASONS when the row itself could not be read, else null
 
-# Of rejected rows that are kept beside a run: the file, and the line in it.
+# Of rejected rows that are stored beside a run: the file, and the line in it.
 PLACE_FILE, PLACE_LINE = "_cio_etl_file", "_cio_etl_line"
 
 # Frames of rows that are sent again tell besides what each was at first, which is what an event's id may be made of,

@@ -1,6 +1,6 @@
 """Rejected rows: with their rows for a file, fixed by a person, and sent again.
 
-original_rows.py  the rows as they were rejected: kept by the run, or read again from the unchanged source
+original_rows.py  the rows as they were rejected: stored by the run, or read again from the unchanged source
 rejected_rows.py  a run's rejects with their rows, as the table that a file has
 fixed_file.py     reads a fixed file and checks it
 step_rows.py      makes the rows of one step ready to be sent again

@@ -1,4 +1,4 @@
-"""Gets rejected rows as they were in the source: those that the run kept, and the others from the unchanged source."""
+"""Gets rejected rows as they were in the source: those that the run stored, the others from the unchanged source."""
 
 from __future__ import annotations
 

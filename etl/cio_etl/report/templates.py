@@ -18,7 +18,7 @@ from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
 from cio_etl.model.closed import settled_and_again, sums_by_words
 from cio_etl.model.words import counted, delta_words, duration, moment, number, percent, size, verification_words
 from cio_etl.report.comparison_words import amount, change, label, rows_of_table
-from cio_etl.report.kept_templates import KeptTemplates
+from cio_etl.report.template_cache import TemplateCache
 
 HERE = Path(__file__).parent
 
@@ -56,7 +56,7 @@ def environment(*folders: Path) -> Environment:
         optimized=False,  # no filter is applied when a template is compiled: it may be another one the next time
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=KeptTemplates(),
+        bytecode_cache=TemplateCache(),
     )
     environment.filters |= {
         "counted": counted,

@@ -1,7 +1,7 @@
 """Keeps what a later replay of rejected rows needs: the types of the source's columns, and the rows if asked for.
 
 The rows are in the run's folder, `rejects/0.parquet` for its first step: the source's columns, and file and line of
-each row. They are written when the step ends; rows that are not kept are read again from the source while it is
+each row. They are written when the step ends; rows that are not stored are read again from the source while it is
 unchanged.
 """
 
@@ -112,14 +112,14 @@ def write_rows(folder: Path, number: int, rows: pl.DataFrame) -> None:
 
 
 def read_rows(folder: Path, number: int) -> pl.DataFrame | None:
-    """The kept rows of a step; None when there are none, or they cannot be read."""
+    """The stored rows of a step; None when there are none, or they cannot be read."""
     with suppress(OSError, pl.exceptions.PolarsError):
         return pl.read_parquet((folder / f"{number}.parquet").read_bytes())
     return None
 
 
 def delete(folder: Path) -> bool:
-    """Removes the kept rows of a run; whether there were any."""
+    """Removes the stored rows of a run; whether there were any."""
     there = folder.is_dir()
     shutil.rmtree(folder, ignore_errors=True)
     return there

@@ -1,4 +1,4 @@
-"""Shows the rejected rows of a run: where each is, and its cells, masked, where the job keeps rejected rows."""
+"""Shows the rejected rows of a run: where each is, and its cells, masked, where the job stores rejected rows."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def rejected_rows(
 
 
 def _columns(job: Job | JobOutline | None, step: StepRecord, field: str | None, schema: pl.Schema) -> list[str]:
-    """Which columns of the kept rows are shown: the identifiers and those of the field; else the first ones."""
+    """Which columns of the stored rows are shown: the identifiers and those of the field; else the first ones."""
     names = [name for name in schema if name not in OWN]
     steps = job.steps if isinstance(job, Job) else ()  # else its mappings are wrong
     mapping = next((each.mapping for each in steps if each.name == step.name), None)
@@ -82,13 +82,13 @@ def _columns(job: Job | JobOutline | None, step: StepRecord, field: str | None, 
 def _cells(
     file: Path, rows: Sequence[RejectRow], columns: Callable[[pl.Schema], list[str]]
 ) -> dict[int, tuple[str, Cells]]:
-    """By position: the row's place, and its cells; those that the run has not kept are left out."""
+    """By position: the row's place, and its cells; those that the run has not stored are left out."""
     with suppress(OSError, pl.exceptions.PolarsError):
-        kept = pl.scan_parquet(file)
-        names = columns(kept.collect_schema())
+        stored = pl.scan_parquet(file)
+        names = columns(stored.collect_schema())
         positions = pl.Series([row.position for row in rows], dtype=pl.Int64)
         frame = (
-            kept.filter(pl.col(POSITION).is_in(positions.implode()))
+            stored.filter(pl.col(POSITION).is_in(positions.implode()))
             .select(POSITION, PLACE_FILE, PLACE_LINE, *map(pl.col, names))
             .collect()
         )

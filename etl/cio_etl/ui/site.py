@@ -82,7 +82,7 @@ class Site:
     """A state as pages: nothing here writes."""
 
     where: Where
-    folder: Path  # of reports, kept rows and named plans
+    folder: Path  # of reports, stored rows and named plans
     name: str  # of the state, for people: never the address of a database
     files: JobFiles
     commands: PageCommands = field(default_factory=PageCommands)

@@ -1,6 +1,6 @@
-"""Keeps compiled templates beside them, in `__pycache__`, as Python keeps its modules: to compile a page takes 60 ms.
+"""Stores compiled templates beside them, in `__pycache__`, as Python does with modules: to compile a page takes 60 ms.
 
-Where the folder is read-only, or PYTHONDONTWRITEBYTECODE is set, each process compiles the templates. What is kept
+Where the folder is read-only, or PYTHONDONTWRITEBYTECODE is set, each process compiles the templates. What is stored
 depends on the template, on jinja2 and on the settings of the environment alone: see `templates.environment`.
 """
 
@@ -21,7 +21,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 _DIGEST_BYTES = 32
 
 
-class KeptTemplates(BytecodeCache):
+class TemplateCache(BytecodeCache):
     """Compiled templates as files. jinja2 looks whether a file is of the template as it is now."""
 
     def get_cache_key(self, name: str, filename: str | None = None) -> str:
@@ -30,7 +30,7 @@ class KeptTemplates(BytecodeCache):
         return cache_from_source(filename, optimization="jinja" + re.sub("[^0-9a-z]", "", jinja2.__version__.lower()))
 
     def get_bucket(self, environment: jinja2.Environment, name: str, filename: str | None, source: str) -> Bucket:
-        """What is kept of a template that is compiled with these settings."""
+        """What is stored of a template that is compiled with these settings."""
         settings = environment.autoescape, environment.trim_blocks, environment.lstrip_blocks, environment.optimized
         return super().get_bucket(environment, name, filename, f"{settings} {source}")
 
