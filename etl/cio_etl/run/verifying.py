@@ -162,6 +162,7 @@ def verify_file(
                 continue
             if step.name not in sent and not step.sync.has_ledger:  # a ledger says itself what was not sent yet
                 never_sent.append(step.name)
+                note(f"step {step.name}: no run in this state has sent its rows")
             bookmark = bookmarks.get(step.name, Bookmark())
             rejected[number] = _draw(sample, job, number, step, bookmark, store, made_at, note)
     return verified(
@@ -173,6 +174,7 @@ def verify_file(
         never_sent=never_sent,
         reveal=options.reveal,
         sleep=sleep,
+        note=note,
     )
 
 

@@ -114,6 +114,18 @@ def test_there_are_never_more_than_ten_requests_a_second(sandbox: Sandbox) -> No
     assert clock.at < 7.0
 
 
+def test_that_many_are_asked_for_alone_is_said_once_before_it_takes_long(sandbox: Sandbox) -> None:
+    clock, notes = Clock(), list[str]()
+    with ReadBack(destination(sandbox), clock.now, clock.sleep, notes.append) as app:
+        app.people("id", [str(n) for n in range(99)])
+        assert notes == [] and clock.at > 9
+        for _ in range(2):
+            app.people("id", [str(n) for n in range(1_300)])
+    (note,) = notes
+    assert note.startswith("100 of the first 100 people are not in Customer.io's answer, ")
+    assert "asked for alone, 10 a second: it may take 2 min, and as long again" in note
+
+
 @pytest.mark.fault("N2")
 def test_a_429_is_waited_out_as_it_asks(sandbox: Sandbox) -> None:
     load(sandbox, identify("1", plan="pro"))

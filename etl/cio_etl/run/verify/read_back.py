@@ -18,6 +18,9 @@ from cio_etl.load.connection import Connection, Deadlines
 from cio_etl.load.rate import LocalRateLimiter
 from cio_etl.load.retry import Backoff
 from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
+from cio_etl.model.words import duration
+
+LONG_S = 10.0  # what takes longer is said before
 
 UNREADABLE = "the App API does not take their identifier"
 _TOO_LONG = "the answer is too long"
@@ -27,7 +30,7 @@ class ReadBack:
     """The App API of a destination for the length of a `with` block.
 
     Raises CredentialsRefused, WrongDestination, and DestinationUnavailable when nothing answers for the time that a
-    batch may take. `now` and `sleep` are a monotonic clock and its pause.
+    batch may take. `now` and `sleep` are a monotonic clock and its pause. `note` is told once that it will take long.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class ReadBack:
         destination: Destination,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        note: Callable[[str], None] = lambda line: None,
     ) -> None:
         key = destination.app_api_key
         assert key is not None
         headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
         endpoint = Endpoint(app.people_path("id"), lambda *_: Accepted(), headers=headers)
-        self._budget_s, self._now, self._sleep = destination.batch_budget_s, now, sleep
+        self._budget_s, self._now, self._sleep, self._note = destination.batch_budget_s, now, sleep, note
+        self._has_noted = False
         self._limiter = LocalRateLimiter(app.REQUESTS_PER_SECOND)
         self._deadlines = Deadlines()
         self._connection = Connection(
@@ -69,8 +74,21 @@ class ReadBack:
                 continue
             waiting = waiting[len(asked) :]
             named = {_key(kind, _identifier(kind, each)): each for each in profiles or ()}
+            absent = sum(_key(kind, each) not in named for each in asked)
+            self._note_long(absent, len(asked), len(asked) + len(waiting))
             found |= {each: named.get(_key(kind, each)) or self._one(kind, each) for each in asked}
         return found
+
+    def _note_long(self, absent: int, asked: int, people: int) -> None:
+        """Notes how long it takes to ask alone for so many, if as many of the others are left out of the answers."""
+        seconds = people * absent / asked / app.REQUESTS_PER_SECOND
+        if seconds > LONG_S and not self._has_noted:
+            self._has_noted = True
+            self._note(
+                f"{absent:,} of the first {asked:,} people are not in Customer.io's answer, and each such person is "
+                f"asked for alone, {app.REQUESTS_PER_SECOND:g} a second: it may take {duration(seconds)}, and as long "
+                "again for the second look"
+            )
 
     def check(self) -> None:
         """Asks for something small, to see whether the key is accepted."""

@@ -32,6 +32,7 @@ def verified(
     reveal: bool = False,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Verification:
     """What of the sample Customer.io has as it was sent. Raises what ReadBack raises.
 
@@ -39,7 +40,7 @@ def verified(
     """
     expected, out = sample.expected(rejected or {})
     drawn = len(expected) + out.total()
-    with ReadBack(destination, now, sleep) as app:
+    with ReadBack(destination, now, sleep, note) as app:
         found, unreadable = _compared(app, expected)
         if again := [person for person, _, names in found if names]:
             sleep(wait_s)
