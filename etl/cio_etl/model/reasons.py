@@ -15,18 +15,18 @@ class Reason:
 
     code: str
     explanation: str
-    remedy: str = ""  # empty: the explanation says it
+    remedy: str
 
     @property
     def words(self) -> str:
         """Explanation and remedy in one line, for tables and the terminal."""
-        return f"{self.explanation}; {self.remedy}" if self.remedy else self.explanation
+        return f"{self.explanation}; {self.remedy}"
 
 
 REASONS: dict[str, Reason] = {}
 
 
-def reject_reason(code: str, explanation: str, remedy: str = "") -> str:
+def reject_reason(code: str, explanation: str, remedy: str) -> str:
     """Declare a reason and return its code. Raises ValueError when the code is declared already."""
     if code in REASONS:
         raise ValueError(f"the reason {code!r} is declared twice")
@@ -88,19 +88,29 @@ OUTCOME_UNKNOWN = reject_reason(
 
 # Values that cannot be sent: the checks and the functions of transform/ give these reasons.
 OPERATION_MISSING = reject_reason(
-    "operation_missing", "the column of operation is empty, so nobody knows what is to be done with this row"
+    "operation_missing",
+    "the column of operation is empty, so nobody knows what is to be done with this row",
+    "fill the column, or leave such rows out with `when`",
 )
 EVENT_KEY_MISSING = reject_reason(
-    "event_key_missing", "a column of event_key is empty, so the event could be counted twice"
+    "event_key_missing",
+    "a column of event_key is empty, so the event could be counted twice",
+    "fill the column, or choose a key that every row has",
 )
 EVENT_ID_MISSING = reject_reason(
-    "event_id_missing", "the column of event_id is empty, so the event could be counted twice"
+    "event_id_missing",
+    "the column of event_id is empty, so the event could be counted twice",
+    "fill the column, or write `event_key`",
 )
-NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
+NUMBER_NOT_FINITE = reject_reason(
+    "number_not_finite", "NaN or infinity, which JSON cannot express", "fix the source, or write `on_error`"
+)
 IDENTIFIER_MISSING = reject_reason(
     "identifier_missing", "no identifier in this row", "fill the column, or leave such rows out with `when`"
 )
-IDENTIFIER_TOO_LONG = reject_reason("identifier_too_long", "the identifier is over 150 bytes")
+IDENTIFIER_TOO_LONG = reject_reason(
+    "identifier_too_long", "the identifier is over 150 bytes", "fix the source, or choose another column"
+)
 EMAIL_MALFORMED = reject_reason(
     "email_malformed",
     "not the shape of an e-mail address",
@@ -111,51 +121,80 @@ CHARACTERS_UNSEEN = reject_reason(
     "it has characters that nobody sees, such as a zero-width space, so it is another name or id than it seems",
     "`trim` removes them at both ends; elsewhere fix the source",
 )
-PHONE_MALFORMED = reject_reason("phone_malformed", "not a phone number in E.164 form, as +33123456789")
+PHONE_MALFORMED = reject_reason(
+    "phone_malformed", "not a phone number in E.164 form, as +33123456789", "fix it, or apply `phone`"
+)
 OBJECT_MISSING = reject_reason(
     "object_missing", "no object in this row", "fill the column, or leave such rows out with `when`"
 )
-OBJECT_TOO_LONG = reject_reason("object_too_long", "the object's id is over 150 bytes")
-OBJECT_TYPE_MALFORMED = reject_reason("object_type_malformed", "an object's type is its number at Customer.io, as 1")
-MERGE_OF_ONE = reject_reason("merge_of_one", "both sides of the merge are the same person")
+OBJECT_TOO_LONG = reject_reason(
+    "object_too_long", "the object's id is over 150 bytes", "fix the source, or choose another column"
+)
+OBJECT_TYPE_MALFORMED = reject_reason(
+    "object_type_malformed", "an object's type is its number at Customer.io, as 1", "write that number"
+)
+MERGE_OF_ONE = reject_reason(
+    "merge_of_one", "both sides of the merge are the same person", "leave such rows out with `when`"
+)
 DEVICE_MISSING = reject_reason(
     "device_missing", "no device token in this row", "fill the column, or leave such rows out with `when`"
 )
-PLATFORM_UNKNOWN = reject_reason("platform_unknown", "a device's platform is ios or android")
+PLATFORM_UNKNOWN = reject_reason(
+    "platform_unknown", "a device's platform is ios or android", "fix the source, or apply `map`"
+)
 RELATIONSHIP_MISSING = reject_reason(
     "relationship_missing", "no relationship in this row", "fill the column, or leave such rows out with `when`"
 )
-EVENT_NAME_MISSING = reject_reason("event_name_missing", "the event has no name in this row")
-EVENT_NAME_TOO_LONG = reject_reason("event_name_too_long", "the event's name is over 100 bytes")
+EVENT_NAME_MISSING = reject_reason(
+    "event_name_missing", "the event has no name in this row", "fill the column, or leave such rows out with `when`"
+)
+EVENT_NAME_TOO_LONG = reject_reason(
+    "event_name_too_long", "the event's name is over 100 bytes", "fix the source, or apply `map`"
+)
 EVENT_NAME_RESERVED = reject_reason(
     "event_name_reserved", "Customer.io acts on this event name", "list it in allow_reserved if you mean it"
 )
 TIMESTAMP_MISSING = reject_reason(
-    "timestamp_missing", "no time in this row, and without one the event would be dated now"
+    "timestamp_missing",
+    "no time in this row, and without one the event would be dated now",
+    "fill the column, or leave such rows out with `when`",
 )
 TIMESTAMP_OUT_OF_RANGE = reject_reason(
     "timestamp_out_of_range",
     "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)",
     "if it is milliseconds, apply `timestamp`",
 )
-VALUE_TOO_LONG = reject_reason("value_too_long", "the value is over 1,000 bytes")
-ITEM_TOO_LARGE = reject_reason("item_too_large", "the item is over 32,000 bytes")
+VALUE_TOO_LONG = reject_reason(
+    "value_too_long", "the value is over 1,000 bytes", "apply `truncate`, or leave it out of the mapping"
+)
+ITEM_TOO_LARGE = reject_reason("item_too_large", "the item is over 32,000 bytes", "send fewer or shorter attributes")
 NOT_A_TEXT = reject_reason(
     "not_a_text",
     "a list or an object of JSON, where a text is read; or true or false as an identifier or a name",
     'take a part of it by `pick`; `pick: "[*]"` makes a list that `length`, `contains` and `join` read; `cast: text` '
     "accepts true and false",
 )
-NOT_A_NUMBER = reject_reason("not_a_number", "not a number, or one with too many digits for the function")
-CAST_FAILED = reject_reason("cast_failed", "`cast` cannot read it as that type, or the number is too large")
+NOT_A_NUMBER = reject_reason(
+    "not_a_number",
+    "not a number, or one with too many digits for the function",
+    "fix the source, or apply `number`, which reads what people write",
+)
+CAST_FAILED = reject_reason(
+    "cast_failed",
+    "`cast` cannot read it as that type, or the number is too large",
+    "fix the source, or write `on_error`",
+)
 BYTES_UNREADABLE = reject_reason(
     "bytes_unreadable", "`decode` cannot read the bytes in that form", "choose another `form`, or fix the source"
 )
-MAP_UNMATCHED = reject_reason("map_unmatched", "`map` lists no such value, and has no default")
+MAP_UNMATCHED = reject_reason(
+    "map_unmatched", "`map` lists no such value, and has no default", "add the value, a `default`, or `optional: true`"
+)
 NOT_A_BOOLEAN = reject_reason("not_a_boolean", "`boolean` knows no such word", "give it the language, or the word")
 PART_UNREADABLE = reject_reason(
     "part_unreadable",
     "a value of the object or list cannot be converted, or is NaN, infinity, or a date outside 1900 to 2200",
+    "fix the source, or write `on_error`",
 )
 PHONE_UNREADABLE = reject_reason(
     "phone_unreadable", "`phone` finds no valid number in it", "a number without + needs a region"
@@ -163,13 +202,23 @@ PHONE_UNREADABLE = reject_reason(
 TIMEZONE_UNKNOWN = reject_reason(
     "timezone_unknown", "not the name of a time zone, or a name of several", "write it as Europe/Paris"
 )
-JSON_UNREADABLE = reject_reason("json_unreadable", "not JSON, so that `json` or `pick` cannot read it")
-LOOKUP_UNMATCHED = reject_reason("lookup_unmatched", "the file of `lookup` has no such key, and there is no default")
-PATTERN_UNMATCHED = reject_reason("pattern_unmatched", "the pattern of `regex_extract` matches nothing in it")
+JSON_UNREADABLE = reject_reason(
+    "json_unreadable", "not JSON, so that `json` or `pick` cannot read it", "fix the source, or write `on_error`"
+)
+LOOKUP_UNMATCHED = reject_reason(
+    "lookup_unmatched",
+    "the file of `lookup` has no such key, and there is no default",
+    "add the key, a `default`, or `optional: true`",
+)
+PATTERN_UNMATCHED = reject_reason(
+    "pattern_unmatched",
+    "the pattern of `regex_extract` matches nothing in it",
+    "fix the pattern, or write `optional: true`",
+)
 EXPR_FAILED = reject_reason(
     "expr_failed", "the SQL of `expr` cannot be computed for this row", "where a cast may fail, write try_cast"
 )
-SLUG_EMPTY = reject_reason("slug_empty", "no letter or digit remains for a slug")
+SLUG_EMPTY = reject_reason("slug_empty", "no letter or digit remains for a slug", "fix the source, or write `on_error`")
 TIMESTAMP_UNREADABLE = reject_reason(
     "timestamp_unreadable",
     "`timestamp` cannot read it: another format, a day that no calendar has (31.02.), milliseconds under `unit: s`, or "
@@ -179,6 +228,7 @@ TIMESTAMP_UNREADABLE = reject_reason(
 EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated",
     "another row has the same event_key, or event_id, and different values; only the first is sent",
+    "fix the rows, or choose a key that differs",
 )
 NOT_A_LIST = reject_reason(
     "not_a_list", "the JSON that `explode` reads is not a list", "fix the source, or write a list of one entry"
