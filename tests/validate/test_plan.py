@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cio_etl import state
 from cio_etl.cli import main
 from cio_etl.ledger import Ledger
 from cio_etl.model import Plan
@@ -361,6 +362,22 @@ def test_a_run_that_is_unfinished_is_not_taken_for_that_of_the_plan(
     assert main(["apply", "plan.json"]) == 78
     assert "has sent a part of its rows, and is unfinished" in capsys.readouterr().err
     assert sandbox.stats() == before
+
+
+def test_apply_compares_no_plan_while_another_run_is_at_work(
+    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows(*(person(number) for number in range(2_000)))
+    sandbox.set_faults(Faults(key_revoked_after=2))
+    assert main(["run", str(job)]) == 77
+    sandbox.set_faults(Faults())
+    main(["plan", str(job), "-o", "plan.json"])
+    capsys.readouterr()
+    before = sandbox.stats()
+    with state.hold(Path(".etl"), "job"):
+        assert main(["apply", "plan.json"]) == 75
+    assert "another run holds the job job: process" in capsys.readouterr().err
+    assert main(["apply", "plan.json"]) == 78 and sandbox.stats() == before
 
 
 def test_a_run_that_has_sent_nothing_gives_way_to_that_of_the_plan(job: Path, sandbox: Sandbox) -> None:

@@ -132,6 +132,8 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
     caller = replace(caller, environment=environment)
     with ending_run(job, options, caller) as run:
         if not _has_begun(plan, job):
+            _await_others(job, options)
+        if not _has_begun(plan, job):
             _require_current(plan, job, path, options)
             options = replace(options, restart=_has_idle(job))
         caller = replace(run.caller, planned={step.name: step.facts for step in plan.steps})
@@ -181,6 +183,13 @@ def _has_begun(plan: Plan, job: Job, *, is_unfinished: bool = False) -> bool:
         return False
     with closing(state.open_store(job.kept_in)) as store:
         return any(is_named(run.run_id, job, plan.run_id) and run.status not in ends for run in store.runs(job.name))
+
+
+def _await_others(job: Job, options: RunOptions) -> None:
+    """Waits for the run that holds the job: what it sends changes what is compared with the plan. Raises JobLocked."""
+    if state.exists(job.kept_in):
+        with state.hold(job.kept_in, job.name, options.wait_s, shared=options.share is not None):
+            pass
 
 
 def _has_idle(job: Job) -> bool:
