@@ -584,6 +584,15 @@ MUTANTS = (
         f"{SYNC} -k under_way",
     ),
     Mutant(
+        "frames that have been sent are kept",
+        "run/run.py",
+        "        for each in prefetch(read, compiled.portions(snapshot.read(compiled.columns, rows_read))):\n",
+        "        kept = []\n"
+        "        for each in prefetch(read, compiled.portions(snapshot.read(compiled.columns, rows_read))):\n"
+        "            kept.append(each)\n",
+        "tests/run/test_run.py -k memory_does_not_grow",
+    ),
+    Mutant(
         "ledger: rows count as settled when they are announced",
         "run/ledger_moves.py",
         "position <= acked[lane]",
