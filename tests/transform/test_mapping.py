@@ -175,6 +175,16 @@ def test_every_row_is_sent_rejected_or_skipped_in_its_place_however_the_frames_a
     assert sent(how, *cut) == [expected(*row) for row in drawn]
 
 
+@pytest.mark.parametrize("kept", [[1], [2], [0, 2], [1, 2]], ids=repr)
+def test_rows_are_mapped_when_a_filter_has_left_none_of_some_row_groups(kept: list[int]) -> None:
+    groups = pl.concat([rows({"a": [f"{group}.0", f"{group}.1"]}) for group in range(3)], rechunk=False)
+    frame = groups.with_columns(pl.Series(POSITION, range(6), dtype=pl.Int64))  # as sources number their rows
+    here = pl.Series([row // 2 in kept for row in range(6)])
+    assert frame.filter(here)["a"].n_chunks() == 3
+    made = [{"a": f"{group}.{row}"} for group in kept for row in range(2)]
+    assert sent(mapping(attributes=attributes(a="a")), frame.filter(here)) == made
+
+
 @pytest.mark.parametrize("operation", ["identify", "track"])
 def test_no_rows_make_no_items(operation: str) -> None:
     frame = rows({"id": pl.Series([], dtype=pl.String), "a": pl.Series([], dtype=pl.Int64)})

@@ -140,7 +140,7 @@ class Compiled:
     def unchecked(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The values of the readable rows that `when` selects; null: a value is missing or cannot be converted."""
         readable = frame.filter(pl.col(FAULT).is_null()) if frame[FAULT].null_count() < frame.height else frame
-        values = (readable if self.when is None else self._selected(readable, self.when)).select(self.first)
+        values = (readable if self.when is None else self._selected(readable, self.when)).rechunk().select(self.first)
         for stage in self.stages:
             values = values.with_columns(stage.values)
         return values
@@ -154,6 +154,7 @@ class Compiled:
             raise SourceError(place=self.place_of_when, what=what) from None
 
     def _mapped(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        frame = frame.rechunk()  # polars' `format` panics at a chunk of which a filter has left no row
         rejects = Rejects(self.on_error, self.needed.keys())
         if frame[FAULT].null_count() < frame.height:
             rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
