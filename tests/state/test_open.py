@@ -270,3 +270,12 @@ def commit_after_replacement(store: Store, path: Path) -> None:
     path.rename(path.with_suffix(".away"))
     path.write_bytes(b"")
     committer.commit(LaneProgress(0, 3, 4), ())
+
+
+@pytest.mark.fault("P16")
+def test_a_file_in_place_of_the_folder_is_an_error_also_where_the_state_is_only_looked_for(tmp_path: Path) -> None:
+    assert not state.exists(tmp_path / "state")
+    (tmp_path / "state").write_text("of another program")
+    with pytest.raises(StateError) as error:
+        state.exists(tmp_path / "state")
+    assert str(error.value) == f"{tmp_path / 'state'}: Not a directory" and "move it" in error.value.remedy
