@@ -25,7 +25,7 @@ from cio_etl.sandbox import Faults
 from cio_etl.state import Store
 from cio_etl.transform import ids
 from tests.nightly_step import EVENTS, KEYS, PEOPLE, Nights, order, person
-from tests.running import write_job
+from tests.running import start_anew, write_job
 
 Row = Mapping[str, Any]
 Key = tuple[str, ...]
@@ -358,7 +358,9 @@ def test_a_relationship_that_was_rejected_is_not_closed_by_another_one_of_the_sa
     assert [how for how, _ in closed_as()] == ["rejected", "rejected", "", ""]
     fixed = pl.read_csv("fixed.csv", infer_schema=False).with_columns(plan=pl.lit("pro"), email=pl.lit("x@b.co"))
     fixed.filter(pl.col("city") == "Oslo").write_csv("fixed.csv")
-    assert main(["replay", "fixed.csv", "--env-file", keys_file()]) == 0
+    process = start_anew("replay", "fixed.csv", "--env-file", keys_file(), folder=Path())
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Warning" not in err  # polars raises none of its own where they are errors
     assert [how for how, _ in closed_as()][2:] == ["accepted", ""]
     nights.run([person(1, city="Bonn")])
     assert [how for how, _ in closed_as()][3:] == ["accepted"]

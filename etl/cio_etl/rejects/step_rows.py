@@ -138,7 +138,9 @@ def _followed(rejects: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
         later = ends.filter(is_by).select(key, pl.col("reject_id").alias("now"), "is_open")
         named = again.filter(is_by).select(key, "reject_id")
         found.append(
-            named.join_asof(later, left_on="reject_id", right_on="now", by=key, strategy="forward")
+            named.join_asof(
+                later, left_on="reject_id", right_on="now", by=key, strategy="forward", check_sortedness=False
+            )  # both are sorted, which polars cannot see by `by`, and would warn of
             .filter("is_open")
             .select("reject_id", "now")
         )
