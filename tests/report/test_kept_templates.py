@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def kept_in(folder: Path) -> list[Path]:
+def state_location(folder: Path) -> list[Path]:
     return [*folder.glob("__pycache__/*")]
 
 
@@ -42,7 +42,7 @@ def test_a_template_is_compiled_once_for_all_processes(folder: Path) -> None:
         assert rendered(folder) == "<p>1,234 rows</p>"
     finally:
         os.umask(umask)
-    (file,) = kept_in(folder)
+    (file,) = state_location(folder)
     assert file.name.startswith("shown.html.") and file.suffix == ".pyc" and file.stat().st_mode & 0o777 == 0o644
     assert rendered(folder, may_compile=False) == "<p>1,234 rows</p>"
 
@@ -56,14 +56,14 @@ def test_a_template_that_has_changed_is_compiled_again(folder: Path) -> None:
 @pytest.mark.parametrize("kept", [b"", b"j2", b"no code", None])
 def test_a_damaged_file_is_written_again(kept: bytes | None, folder: Path) -> None:
     rendered(folder)
-    (file,) = kept_in(folder)
+    (file,) = state_location(folder)
     file.write_bytes(file.read_bytes()[:-20] if kept is None else kept)
     assert rendered(folder) == rendered(folder, may_compile=False) == "<p>1,234 rows</p>"
 
 
 def test_no_byte_of_a_kept_template_can_change_a_page(folder: Path) -> None:
     rendered(folder)
-    (file,) = kept_in(folder)
+    (file,) = state_location(folder)
     file.write_bytes(file.read_bytes().replace(b" rows", b" rats"))
     assert rendered(folder) == rendered(folder, may_compile=False) == "<p>1,234 rows</p>"
 
@@ -87,11 +87,11 @@ def test_a_template_is_compiled_again_for_other_settings(folder: Path) -> None:
 
 def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(folder: Path) -> None:
     rendered(folder)
-    (file,) = kept_in(folder)
+    (file,) = state_location(folder)
     file.unlink()
     (file / "in the way").mkdir(parents=True)
     assert rendered(folder) == rendered(folder) == "<p>1,234 rows</p>"
-    assert kept_in(folder) == [file]
+    assert state_location(folder) == [file]
 
 
 @pytest.mark.parametrize("version", ["3.1.6+local.1", "4.0.0rc1", "3.2-dev"])
@@ -101,7 +101,7 @@ def test_any_version_of_jinja2_has_a_file_of_its_own(
     rendered(folder)
     monkeypatch.setattr("jinja2.__version__", version)
     assert rendered(folder) == rendered(folder, may_compile=False) == "<p>1,234 rows</p>"
-    assert len(kept_in(folder)) == 2
+    assert len(state_location(folder)) == 2
 
 
 def test_where_nothing_can_be_kept_pages_are_made_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,4 +109,4 @@ def test_where_nothing_can_be_kept_pages_are_made_all_the_same(folder: Path, mon
     assert rendered(folder) == "<p>1,234 rows</p>"
     (folder / "__pycache__").unlink()
     monkeypatch.setattr("sys.dont_write_bytecode", True)
-    assert rendered(folder) == "<p>1,234 rows</p>" and kept_in(folder) == []
+    assert rendered(folder) == "<p>1,234 rows</p>" and state_location(folder) == []

@@ -47,7 +47,7 @@ def test_a_run_a_replay_and_an_applied_plan_end_at_the_same_place(nights: Nights
     nights.write([person(1), person(2, id=None)])
     report = run_file(JOB, RunOptions(), Caller(), lambda: KEYS)
     job = load_job(JOB, KEYS)
-    with closing(state.open_store(job.kept_in)) as store:
+    with closing(state.open_store(job.state_location)) as store:
         request = request_for_run(store, report.run_id)
     replayed = replay(request, job, RunOptions(), Caller())
     nights.write([person(1, plan="paid")])
@@ -69,7 +69,7 @@ def test_a_run_that_stops_ends_with_its_report_and_one_that_cannot_begin_without
     with pytest.raises(ConfigError):
         run_file(JOB, RunOptions(), Caller(), dict)  # no keys
     job = load_job(JOB, KEYS)
-    with state.hold(job.kept_in, job.name), pytest.raises(JobLocked):
+    with state.hold(job.state_location, job.name), pytest.raises(JobLocked):
         run_file(JOB, RunOptions(), Caller(), lambda: KEYS)
     plan = plan_file(JOB, RunOptions(), print, lambda: KEYS)
     nights.write([person(2)])

@@ -92,7 +92,7 @@ def test_five_failed_nights_are_one_notice_and_the_first_good_one_another(job: N
 
 def test_a_failure_before_there_is_a_run_is_told_and_a_held_job_is_none(job: Nights, server: Hook) -> None:
     loaded = load_job(JOB, KEYS)
-    with state.hold(loaded.kept_in, "job"):
+    with state.hold(loaded.state_location, "job"):
         assert isinstance(night(server), JobLocked)
     assert server.kinds == []
     Path("rows.parquet").unlink()
@@ -187,7 +187,7 @@ def test_a_replay_is_told_by_its_own_name(job: Nights, server: Hook) -> None:
     job.mapping = {**job.mapping, "attributes": {"plan": "plan"}}
     job.write([person(1), person(2, email="2@@example.com"), person(3)])
     loaded = load_job(JOB, environ)
-    with closing(state.open_store(loaded.kept_in)) as store:
+    with closing(state.open_store(loaded.state_location)) as store:
         request = request_for_run(store, report.run_id)
     job.sandbox.set_faults(Faults(key_revoked_after=0))
     with pytest.raises(EtlError):
@@ -296,7 +296,7 @@ def test_workers_of_one_run_that_end_at_once_send_one_notice(job: Nights, server
     server.bodies.clear()
     with closing(sqlite3.connect(".etl/state.db")) as database, database:
         database.execute("DELETE FROM notice")
-    with closing(state.open_store(loaded.kept_in)) as store:
+    with closing(state.open_store(loaded.state_location)) as store:
         report = state.build_report(store, store.runs("job")[0])
     error = StateError(place="database", what="gone")
     ended = Ended(loaded, RunOptions(), Commands(), report, error, datetime.now(UTC))

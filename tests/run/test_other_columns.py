@@ -98,7 +98,7 @@ def test_a_source_without_another_column_stops_the_run_before_anything_is_sent(n
 def replayed(run_id: str) -> int:
     """Replays the rejects of a run; how many rows of its first step are accepted."""
     job = load_job(Path("job.yaml"), KEYS)
-    with closing(open_store(job.kept_in)) as store:
+    with closing(open_store(job.state_location)) as store:
         request = request_for_run(store, run_id)
     report = replay(request, job, RunOptions(), Caller())
     assert report is not None

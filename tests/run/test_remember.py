@@ -38,7 +38,7 @@ def too_old(report: Report) -> int:
 
 def generation(nights: Nights) -> Generation:
     """The ledger of the last night."""
-    store = state.open_store(load_job(Path("job.yaml"), KEYS).kept_in)
+    store = state.open_store(load_job(Path("job.yaml"), KEYS).state_location)
     text = store.ledger("job", "rows")
     store.close()
     assert text is not None

@@ -115,7 +115,7 @@ def test_whichever_way_a_run_ends_the_last_success_stays(
     assert failed["cio_etl_last_run_resumable"] == {("shop",): 1}
     assert failed["cio_etl_last_run_start_timestamp_seconds"][("shop",)] >= first[SUCCESS][("shop",)] - 1
 
-    with state.hold(load_job(strict).kept_in, "shop"), pytest.raises(JobLocked):
+    with state.hold(load_job(strict).state_location, "shop"), pytest.raises(JobLocked):
         cio_etl.run(strict)
     with pytest.raises(TooManyRejects):
         cio_etl.run(strict, sandbox=True)

@@ -132,9 +132,9 @@ def _has_runs(job: Job) -> bool:
 
     from cio_etl.state import exists, open_store
 
-    if not exists(job.kept_in):
+    if not exists(job.state_location):
         return False
-    with closing(open_store(job.kept_in)) as store:
+    with closing(open_store(job.state_location)) as store:
         return bool(store.runs(job.name, limit=1))
 
 

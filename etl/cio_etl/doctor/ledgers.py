@@ -21,10 +21,10 @@ def step_ledger(job: Job, step: Step, machine: Machine) -> Iterator[Check]:
 
     Raises StateError for a file that is missing or damaged, and for a ledger of a newer version of this program.
     """
-    if not step.sync.has_ledger or not state.exists(job.kept_in):
+    if not step.sync.has_ledger or not state.exists(job.state_location):
         return
     subject, folder = f"step {step.name}", ledger_folder(job.state, job.name, step.ledger_name)
-    with closing(state.open_store(job.kept_in)) as store:
+    with closing(state.open_store(job.state_location)) as store:
         ledger = verified_ledger(store, job, step)
         words = next(ledger_words(each) for each in ledger_statuses(store, job) if each.step == step.name)
     if ledger is None and any(folder.glob("*.parquet")):

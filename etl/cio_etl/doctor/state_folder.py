@@ -48,7 +48,7 @@ def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Check]:
     yield Check(
         "state", level, f"{job.state} {writable}; {free / 1e9:,.1f} GB are free", remedy if level != "ok" else ""
     )
-    exists = state.exists(job.kept_in)
+    exists = state.exists(job.state_location)
     if job.database is not None:
         known = "contains the state" if exists else "can be reached, and will contain the state"
         yield Check("state", "ok", f"the database {known}")
@@ -66,7 +66,7 @@ def _lock(job: Job) -> JobLocked | None:
     if job.database is not None and not state.exists(job.database):
         return None
     try:
-        state.require_free(job.kept_in, job.name)
+        state.require_free(job.state_location, job.name)
     except JobLocked as error:
         return error
     return None
@@ -76,7 +76,7 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
     """Checks that the state database is not damaged, and says what the next `run` would do."""
     if job.database is None:
         _check_whole(job.state / "state.db")
-    store = state.open_store(job.kept_in)
+    store = state.open_store(job.state_location)
     try:
         newest = next(iter(store.runs(job.name, limit=1)), None)
         if newest is None:

@@ -155,7 +155,7 @@ class JobSettings:
     metrics_file: Path | None = None  # written at the end of each run, for node_exporter
 
     @property
-    def kept_in(self) -> Path | SecretStr:
+    def state_location(self) -> Path | SecretStr:
         """What holds the state: the folder, or a database by its address."""
         return self.state if self.database is None else self.database
 

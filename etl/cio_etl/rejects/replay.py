@@ -116,8 +116,8 @@ def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller
 
 def _replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller) -> Report | None:
     note = caller.observer.note
-    with state.hold(job.kept_in, job.name):
-        store = state.open_store(job.kept_in)
+    with state.hold(job.state_location, job.name):
+        store = state.open_store(job.state_location)
         try:
             steps = tuple(_steps(store, request, job, note))
             _note_newer_run(store, request, note)
@@ -275,7 +275,7 @@ def _check_abandoned(store: Store, target: Job) -> None:
 
 def _delete_fixed_rows(job: Job, runs: Sequence[RunRecord]) -> None:
     """Deletes the rows that a run stored, once none of its rejects is open."""
-    store = state.open_store(job.kept_in)
+    store = state.open_store(job.state_location)
     try:
         for run in runs:
             if not store.open_rejects(run.run_id):

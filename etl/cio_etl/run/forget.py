@@ -62,12 +62,12 @@ def forget(job: Job, person: Person) -> Erasure:
     After a kill, the same call goes on. Raises RunUnfinished while the job has a run that would bring them back,
     JobLocked, and StateError.
     """
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return Erasure(job.name)
     with ExitStack() as held:
         for name in (job.name, f"{job.name}.sandbox"):
-            held.enter_context(state.hold(job.kept_in, name))
-        store = held.enter_context(closing(state.open_store(job.kept_in)))
+            held.enter_context(state.hold(job.state_location, name))
+        store = held.enter_context(closing(state.open_store(job.state_location)))
         require_current(store, job)
         for name in (job.name, f"{job.name}.replay"):
             if (unfinished := store.unfinished(name)) is not None:

@@ -110,9 +110,9 @@ def check_origin(step: Step, before: Bookmark, now: str, since: str | None) -> N
 
 def load_bookmarks(job: Job) -> dict[str, Bookmark]:
     """The bookmark of each step of the job, from its last finished run. Creates no state."""
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return {}
-    store = state.open_store(job.kept_in)
+    store = state.open_store(job.state_location)
     try:
         return {step.name: store.bookmark(job.name, step.name) for step in job.steps}
     finally:

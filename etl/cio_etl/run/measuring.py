@@ -63,7 +63,7 @@ def write_metrics(ended: Ended) -> Report | None:
     job, last = ended.job, ended.report if ended.error is None else ended.error
     if job.metrics_file is None or ended.options.sandbox or isinstance(last, JobLocked):
         return ended.report
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return ended.report
     exit_code = None if last is None else last.exit_code
     try:
@@ -75,7 +75,7 @@ def write_metrics(ended: Ended) -> Report | None:
 
 def _write(job: JobSettings, exit_code: int | None) -> None:
     assert job.metrics_file is not None
-    store = state.open_store(job.kept_in)
+    store = state.open_store(job.state_location)
     try:
         write_text_file(job.metrics_file, job_facts(store, job, exit_code))
     except OSError as error:

@@ -44,7 +44,7 @@ def tell(ended: Ended) -> Report | None:
     if report is None or not sent:
         return report
     report = replace(report, notices=tuple(sent))
-    with suppress(StateError), closing(state.open_store(job.kept_in)) as store:
+    with suppress(StateError), closing(state.open_store(job.state_location)) as store:
         state.note_notices(store, report.run_id, report.notices)
     write_reports(report, run_folder(job, report.run_id), ended.commands)
     return report
@@ -55,7 +55,7 @@ def tell_stale(job: JobSettings, stale: str, at: datetime) -> list[NoticeSent]:
 
     Where the state cannot be written nothing is sent: nobody could note that it was.
     """
-    if not job.notify or not state.exists(job.kept_in) or state.is_read_only(job.kept_in):
+    if not job.notify or not state.exists(job.state_location) or state.is_read_only(job.state_location):
         return []
     return _tell_waiting(job, stale, at)
 
@@ -135,7 +135,7 @@ def _failure(ended: Ended) -> str | None:
 def _past_runs(job: JobSettings, report: Report) -> list[PastRun]:
     """The finished runs before this one that read what a night reads; the newest first."""
     try:
-        with closing(state.open_store(job.kept_in)) as store:
+        with closing(state.open_store(job.state_location)) as store:
             runs = store.runs(job.name, limit=4 * RUNS)
             this = next((run for run in runs if run.run_id == report.run_id), None)
             if this is None or this.since is not None:
@@ -161,9 +161,9 @@ def _tell_others(ended: Ended) -> list[NoticeSent]:
     """
     job, at = ended.job, ended.at
     try:
-        if not state.exists(job.kept_in):  # else a command in a wrong folder would begin a state there
+        if not state.exists(job.state_location):  # else a command in a wrong folder would begin a state there
             return []
-        with closing(state.open_store(job.kept_in)) as store:
+        with closing(state.open_store(job.state_location)) as store:
             runs = store.last_runs()
             others = [run for run in runs if run.job != job.name and not run.job.endswith(OTHER_ENDINGS)]
             waiting = [(other, words) for run in others for other, words in _waiting(store, ended, run)]
@@ -188,7 +188,7 @@ def _waiting(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[JobSe
         return []
     if other.name != run.job or not other.notify:
         return []
-    if state.running(job.kept_in, other.name):
+    if state.running(job.state_location, other.name):
         return []
     other = replace(other, state=job.state, database=job.database)
     words = staleness(other, store.runs(other.name, limit=100), ended.at)
@@ -204,7 +204,10 @@ def _tell(
 ) -> list[NoticeSent]:
     """Tells each channel what is due after what was found; what was sent. A later end sends what cannot be sent now."""
     try:
-        with state.telling(job.kept_in, job.name, WAIT_S), closing(state.open_store(job.kept_in)) as store:
+        with (
+            state.telling(job.state_location, job.name, WAIT_S),
+            closing(state.open_store(job.state_location)) as store,
+        ):
             return _told(store, job, found, seen, at, words)
     except JobLocked:
         log.warning("notices_not_sent", job=job.name, reason="another process tells the same channels")

@@ -58,7 +58,7 @@ def run_job(job: Job, options: RunOptions, caller: Caller) -> Report:
     report.json hold how far the run came, and the next call resumes it.
     """
     is_worker = options.share is not None
-    with state.hold(job.kept_in, job.name, options.wait_s, shared=is_worker):
+    with state.hold(job.state_location, job.name, options.wait_s, shared=is_worker):
         caller.begun()
         while True:
             report = run_locked(job, options, caller)
@@ -78,7 +78,7 @@ def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) ->
     """Does one run that `watch` follows."""
     destination = resolve(job.destination)
     job = with_gone_steps(replace(job, destination=destination))
-    store = state.open_store(job.kept_in)
+    store = state.open_store(job.state_location)
     try:
         with store.exclusive(job.name):
             if not options.restart:
@@ -86,7 +86,7 @@ def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) ->
             run = begin_or_resume(store, job, options, caller.observer.note)
             close_notes(store, job, run.run_id)
         remove_old_copies(job, store, run.run_id)
-        schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
+        schedule = partial(state.Budget, job.state_location) if store.is_shared else None
         with about(run_id=run.run_id), rate_limiter(destination, job.state, schedule) as limiter:
             pace = Pace(limiter, time.monotonic)
             watch.begun(run.run_id, lambda: pace.per_second)

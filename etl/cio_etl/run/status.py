@@ -42,10 +42,10 @@ class JobStatus:
 
 def job_status(job: JobOutline, now: datetime) -> JobStatus:
     """The status of a job; creates no state. Raises StateError, also for a state that is older than the last run."""
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         require_current(None, job)
         return JobStatus(None, stale=staleness(job, [], now), options=RunOptions(target=job.target))
-    store = state.open_to_read(job.kept_in)
+    store = state.open_to_read(job.state_location)
     try:
         require_current(store, job)
         runs = store.runs(job.name, limit=100)
@@ -54,7 +54,7 @@ def job_status(job: JobOutline, now: datetime) -> JobStatus:
             options = RunOptions(target=job.target)
             return JobStatus(None, stale=stale, options=options, sandbox_run=newest_sandbox_run(store, job))
         newest = runs[0]
-        is_running = state.running(job.kept_in, job.name)
+        is_running = state.running(job.state_location, job.name)
         ledgers = ledger_statuses(store, job)
         options = options_to_resume(job, newest, store.steps(newest.run_id))
         report = with_killed(compared(store, state.build_report(store, newest)), is_running)
@@ -84,9 +84,9 @@ def _next_step(store: Store, job: JobOutline, newest: RunRecord, is_running: boo
 
 def unfinished_since(job: JobSettings) -> str | None:
     """When the job's unfinished run was started, in ISO 8601 and UTC; None when there is none."""
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return None
-    store = state.open_to_read(job.kept_in)
+    store = state.open_to_read(job.state_location)
     try:
         unfinished = store.unfinished(job.name)
         return None if unfinished is None else unfinished.started_at

@@ -98,7 +98,7 @@ def _write(job: Job, ended: Ended, report: Report) -> None:
     if ended.options.share is None:
         write_reports(report, folder, ended.commands)
         return
-    with closing(state.open_store(job.kept_in)) as store, store.exclusive(job.name):
+    with closing(state.open_store(job.state_location)) as store, store.exclusive(job.name):
         write_reports(replace(report, verification=_worst(folder, report.verification)), folder, ended.commands)
 
 
@@ -116,7 +116,7 @@ def _rejected(job: Job, report: Report) -> dict[int, set[int]]:
     """The positions of the rejected rows of a run, by the number of the step."""
     if not report.rejected:
         return {}
-    with closing(state.open_store(job.kept_in)) as store:
+    with closing(state.open_store(job.state_location)) as store:
         return {
             number: set(store.rejects(report.run_id, number)["position"].to_list())
             for number, step in enumerate(report.steps)
@@ -153,7 +153,7 @@ def verify_file(
     rejected: dict[int, Collection[int]] = {}
     bookmarks = load_bookmarks(job)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    opened = closing(state.open_store(job.kept_in)) if state.exists(job.kept_in) else nullcontext()
+    opened = closing(state.open_store(job.state_location)) if state.exists(job.state_location) else nullcontext()
     with opened as store:
         sent = set() if store is None else store.sent_steps(job.name)
         for number, step in enumerate(job.steps):

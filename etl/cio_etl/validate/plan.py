@@ -179,24 +179,24 @@ def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions) -> N
 def _has_begun(plan: Plan, job: Job, *, is_unfinished: bool = False) -> bool:
     """Whether a run of the plan has finished, or is to be resumed; `is_unfinished`: whether it is to be resumed."""
     ends = ("abandoned", "finished") if is_unfinished else ("abandoned",)
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return False
-    with closing(state.open_store(job.kept_in)) as store:
+    with closing(state.open_store(job.state_location)) as store:
         return any(is_named(run.run_id, job, plan.run_id) and run.status not in ends for run in store.runs(job.name))
 
 
 def _await_others(job: Job, options: RunOptions) -> None:
     """Waits for the run that holds the job: what it sends changes what is compared with the plan. Raises JobLocked."""
-    if state.exists(job.kept_in):
-        with state.hold(job.kept_in, job.name, options.wait_s, shared=options.share is not None):
+    if state.exists(job.state_location):
+        with state.hold(job.state_location, job.name, options.wait_s, shared=options.share is not None):
             pass
 
 
 def _has_idle(job: Job) -> bool:
     """Whether the job has an unfinished run that has sent nothing: a new run takes its place."""
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return False
-    with closing(state.open_store(job.kept_in)) as store:
+    with closing(state.open_store(job.state_location)) as store:
         run = store.unfinished(job.name)
         return run is not None and not store.has_sent(run.run_id)
 
@@ -215,7 +215,7 @@ def _plan(job: Job, path: Path, options: RunOptions, note: Note, *, reveal: bool
     if has_ledger and not job.destination.base_url:  # a ledger belongs to the address, which region: auto asks for
         job = replace(job, destination=resolve(job.destination))
     bookmarks = load_bookmarks(job)
-    opened = closing(state.open_store(job.kept_in)) if state.exists(job.kept_in) else nullcontext()
+    opened = closing(state.open_store(job.state_location)) if state.exists(job.state_location) else nullcontext()
     with opened as store:
         steps = tuple(
             _plan_step(job, step, bookmarks.get(step.name, Bookmark()), options, store, made_at, note, reveal)

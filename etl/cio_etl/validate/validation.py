@@ -57,9 +57,9 @@ def validate_file(
 
 def _compared(job: Job, report: Report, since: str | None) -> Report:
     """The report beside the last run of the job. Creates no state."""
-    if not state.exists(job.kept_in):
+    if not state.exists(job.state_location):
         return report
-    store = state.open_store(job.kept_in)
+    store = state.open_store(job.state_location)
     try:
         return compared(store, report, since)
     finally:
