@@ -41,7 +41,8 @@ def outcome(mutant: Mutant) -> str:
         return f"its text is in {mutant.file} {times} times"
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder) / PACKAGE.name
-        shutil.copytree(PACKAGE, copy)  # with what is compiled, which saves a second
+        half_written = shutil.ignore_patterns("*.pyc.*")  # by another process, which renames it at any moment
+        shutil.copytree(PACKAGE, copy, ignore=half_written)  # with what is compiled, which saves a second
         path = copy / mutant.file
         for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
             compiled.unlink()
