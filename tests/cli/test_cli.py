@@ -937,7 +937,7 @@ def test_a_full_refresh_and_a_watermark_exclude_each_other(command: str, job: st
 
 def test_a_run_may_have_another_number_of_lanes_than_the_job(job: str) -> None:
     assert main(["run", job, "--lanes", "3"]) == 3
-    with sqlite3.connect(".etl/state.db") as written:
+    with contextlib.closing(sqlite3.connect(".etl/state.db")) as written, written:
         assert written.execute("select lanes from run").fetchall() == [(3,)]
         assert written.execute("select count(*) from lane").fetchall() == [(3,)]
 

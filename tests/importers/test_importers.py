@@ -95,7 +95,7 @@ def test_what_was_imported_runs_against_the_sandbox(
     capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with sqlite3.connect("warehouse.sqlite") as database:
+    with contextlib.closing(sqlite3.connect("warehouse.sqlite")) as database, database:
         database.executescript(TABLES)
     database.close()
     monkeypatch.setenv("WAREHOUSE_URL", "sqlite:///warehouse.sqlite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -458,7 +459,7 @@ def test_the_zone_that_another_columns_offsets_show_is_suggested(capsys: Capture
 
 
 def test_every_row_of_a_table_is_inspected(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    with sqlite3.connect("shop.db") as database:
+    with closing(sqlite3.connect("shop.db")) as database, database:
         database.execute("create table orders (n integer, placed_on text)")
         database.executemany("insert into orders values (?, ?)", [(n, "02/03/2024") for n in range(40)])
         database.execute("insert into orders values (40, '02/28/2024')")

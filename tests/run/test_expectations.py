@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,14 @@ def test_a_copied_source_is_read_again_once_it_is_fixed_and_the_run_goes_on(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two_steps(sandbox, {"sql": "sqlite:///shop.db", "table": "people"})
-    with sqlite3.connect("shop.db") as shop:
+    with closing(sqlite3.connect("shop.db")) as shop, shop:
         shop.execute("create table people (id text, email text, plan text, city text, note text)")
         shop.executemany("insert into people values (?, ?, '', '', ?)", [("2", "x@b.co", "n"), ("3", "y@b.co", None)])
     shop.close()
     assert main(["run", "job.yaml"]) == 4
     assert "step second: note: not_null: 1 of 2 rows have no value" in capsys.readouterr().err
     assert len(sandbox.people.everybody()) == 1  # of the first step; a database is copied when its step starts
-    with sqlite3.connect("shop.db") as shop:
+    with closing(sqlite3.connect("shop.db")) as shop, shop:
         shop.execute("update people set note = 'n'")
     shop.close()
     assert main(["run", "job.yaml"]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def written(kind: str, rows: list[dict[str, Any]]) -> dict[str, str]:
             writer.writeheader()
             writer.writerows(texts)
     else:
-        with sqlite3.connect("rows.db") as database:
+        with closing(sqlite3.connect("rows.db")) as database, database:
             database.execute('CREATE TABLE "rows" ("order" TEXT, who TEXT, items TEXT, secret BLOB)')
             statement = 'INSERT INTO "rows" VALUES (:order, :who, :items, NULL)'
             database.executemany(statement, texts)

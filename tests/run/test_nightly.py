@@ -456,7 +456,7 @@ def test_a_run_with_a_limit_is_not_the_expected_run(job: Path, capfd: pytest.Cap
 
 
 def _age(database: Path, by: timedelta) -> None:
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE run SET finished_at = ?", ((datetime.now(UTC) - by).isoformat(),))
     connection.close()
 

@@ -61,7 +61,7 @@ def test_compiled_statements_are_forgotten_before_they_are_too_many() -> None:
 @pytest.mark.fault("P18")
 def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     state.open_store(tmp_path).close()
-    with sqlite3.connect(tmp_path / "state.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(StateError, match=r"written by a newer version of this program \(schema 99\)"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -163,7 +164,7 @@ def test_concurrent_commits_are_on_the_disk_when_they_return(in_folder: Store, t
     wrong: list[int] = []
 
     def work(lane: int) -> None:
-        with sqlite3.connect(tmp_path / "state" / "state.db") as other:
+        with closing(sqlite3.connect(tmp_path / "state" / "state.db")) as other, other:
             for position in range(30):
                 committer.commit(LaneProgress(lane, position, position + 1), [Reject(position, f"r{lane}")])
                 query = "select acked_through from lane where run_id = ? and step = 0 and lane = ?"

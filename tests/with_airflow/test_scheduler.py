@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def holder(shop: Shop) -> int:
 
 def newest(shop: Shop) -> tuple[str, int, int]:
     """The newest run's status, the rows that were accepted, and the lanes that had something under way."""
-    with sqlite3.connect(f"file:{shop.folder}/.etl/state.db?mode=ro", uri=True) as state:
+    with closing(sqlite3.connect(f"file:{shop.folder}/.etl/state.db?mode=ro", uri=True)) as state, state:
         run_id, status = state.execute("select run_id, status from run order by rowid desc limit 1").fetchone()
         lanes = "select sum(accepted), sum(sending_through > acked_through) from lane where run_id = ?"
         return (status, *state.execute(lanes, [run_id]).fetchone())
