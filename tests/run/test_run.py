@@ -688,7 +688,7 @@ def test_a_full_disk_under_the_state_stops_the_run_and_with_room_it_is_resumed(
     """RLIMIT_FSIZE stands for a full disk and for a quota: a write past it fails."""
     rows = shop(rows=2_000)
     job = job_for(sandbox, PEOPLE)
-    room = 150_000  # bytes: enough to begin, less than the marks of 2,000 rows take
+    room = 200_000  # bytes: enough to begin, less than the marks of 2,000 rows take
 
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
