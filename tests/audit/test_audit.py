@@ -437,6 +437,12 @@ def test_ids_that_a_spreadsheet_has_shortened() -> None:
     assert said(finding)[:3] == ("warning", "identifiers.id", 4)
 
 
+def test_ids_that_a_column_with_nulls_has_made_decimals() -> None:
+    ids = ["42.0", "7.00", "42", "4.5", "1.0.0", "v1.0", "1e3.0", "0.0"]
+    finding = one(mapping(), {"id": ids}, "id_is_decimal")
+    assert said(finding)[:3] == ("warning", "identifiers.id", 3)
+
+
 def test_codes_with_leading_zeros_are_no_numbers() -> None:
     how = mapping(attributes=attributes(zip="zip"))
     assert one(how, {"zip": ["01067", "75001", "10115", "2A004"]}, "numbers_mixed") is None

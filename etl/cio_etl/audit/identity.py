@@ -43,6 +43,11 @@ ID_IS_SHORTENED = finding_kind(
     "warning",
     "export the column as text: a spreadsheet has rounded these numbers, so that several ids become one",
 )
+ID_IS_DECIMAL = finding_kind(
+    "id_is_decimal",
+    "warning",
+    'export whole numbers, or apply `{regex_replace: {pattern: "[.]0+$", new: ""}}`: 42.0 and 42 are two people',
+)
 PERSON_REPEATED = finding_kind(
     "person_repeated", "notice", "write order_by: updated_at in the mapping, if only the newest row is to be sent"
 )
@@ -51,6 +56,7 @@ PERSON_REPEATED = finding_kind(
 _ID, _EMAIL = "identifiers.id", "identifiers.email"
 _IS_EMAIL, _IS_CIO_ID = pl.col(_ID).str.contains("@", literal=True), pl.col(_ID).str.starts_with("cio_")
 _IS_SHORTENED = pl.col(_ID).str.contains(r"^[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}$")  # 1.23457E+15
+_IS_DECIMAL = pl.col(_ID).str.contains(r"^[0-9]+\.0+$")  # of a column of whole numbers with nulls, as pandas writes it
 _FOLDS = pl.col(_ID).str.contains(r"[A-Z\s]|[^\x00-\x7F]")  # it may contain capitals or white space
 _BEGINS_WITH_ZERO = pl.col(_ID).str.starts_with("0")
 
@@ -81,7 +87,7 @@ class Identity:
         self._addresses = {target: Keys(most) for target in observed}
         self.people, self._cases, self._zeros = (Keys(most) for _ in range(3))
         self._emails, self._cio_ids = MatchingIds(_IS_EMAIL), MatchingIds(_IS_CIO_ID)
-        self._shortened = MatchingIds(_IS_SHORTENED)
+        self._shortened, self._decimals = MatchingIds(_IS_SHORTENED), MatchingIds(_IS_DECIMAL)
 
     def observe(self, mapped: Mapped) -> None:
         rows = sent(mapped, [*self._who, *self._addresses])
@@ -99,12 +105,13 @@ class Identity:
                 keys.add(rows[POSITION].filter(non_null), address.hash(), who.filter(non_null))
 
     def _observe_ids(self, rows: pl.DataFrame) -> None:
-        conditions = (_IS_EMAIL, _IS_CIO_ID, _IS_SHORTENED, _FOLDS, _BEGINS_WITH_ZERO)
+        conditions = (_IS_EMAIL, _IS_CIO_ID, _IS_SHORTENED, _IS_DECIMAL, _FOLDS, _BEGINS_WITH_ZERO)
         counts = rows.select(*(is_.sum().alias(str(n)) for n, is_ in enumerate(conditions))).row(0)
-        emails, cio_ids, shortened, folds, zeros = counts
+        emails, cio_ids, shortened, decimals, folds, zeros = counts
         self._emails.add(rows, emails)
         self._cio_ids.add(rows, cio_ids)
         self._shortened.add(rows, shortened)
+        self._decimals.add(rows, decimals)
         if folds:
             _add_twins(self._cases, rows, pl.col(_ID).str.strip_chars().str.to_lowercase())
         if zeros:
@@ -124,6 +131,7 @@ class Identity:
         yield from self._shortened.findings(
             ID_IS_SHORTENED, "id is written as 1.23457E+15 is", "ids are written as 1.23457E+15 is"
         )
+        yield from self._decimals.findings(ID_IS_DECIMAL, "id is written as 42.0 is", "ids are written as 42.0 is")
         yield from self._of_several_ids()
         if self._by_id:
             yield from self._of_twins(ID_CASE_TWINS, self._cases, "by capitals or white space only")
