@@ -348,13 +348,18 @@ def test_apply_resumes_its_own_run(job: Path, sandbox: Sandbox, capsys: pytest.C
     assert sandbox.stats()["people"] == 2_000
 
 
-def test_a_run_that_is_unfinished_is_not_taken_for_that_of_the_plan(
-    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
+def stop_a_run(job: Path, sandbox: Sandbox) -> None:
+    """Leaves an unfinished run that has sent a part of its rows."""
     rows(*(person(number) for number in range(2_000)))
     sandbox.set_faults(Faults(key_revoked_after=2))
     assert main(["run", str(job)]) == 77
     sandbox.set_faults(Faults())
+
+
+def test_a_run_that_is_unfinished_is_not_taken_for_that_of_the_plan(
+    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop_a_run(job, sandbox)
     capsys.readouterr()
     assert main(["plan", str(job), "-o", "plan.json"]) == 3
     assert "is unfinished: a run resumes it first, and `apply` refuses this plan" in capsys.readouterr().out
@@ -367,10 +372,7 @@ def test_a_run_that_is_unfinished_is_not_taken_for_that_of_the_plan(
 def test_apply_compares_no_plan_while_another_run_is_at_work(
     job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows(*(person(number) for number in range(2_000)))
-    sandbox.set_faults(Faults(key_revoked_after=2))
-    assert main(["run", str(job)]) == 77
-    sandbox.set_faults(Faults())
+    stop_a_run(job, sandbox)
     main(["plan", str(job), "-o", "plan.json"])
     capsys.readouterr()
     before = sandbox.stats()
