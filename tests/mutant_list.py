@@ -1286,7 +1286,7 @@ MUTANTS = (
         "verification: an attribute that is not there is as it was sent",
         "run/verify/compare.py",
         'if value is None or value == "":',
-        'if value is None or value == "" or shown == "":',
+        'if value is None or value == "" or there == "":',
         "tests/run/verify/test_compare.py -k not_there",
     ),
     Mutant(
