@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -241,12 +242,12 @@ def test_a_warning_is_recorded_and_logged_once_and_a_notice_is_only_recorded(
 ) -> None:
     versions(people=2, rows=6)
     written = job(sandbox, PERSON)
-    store = open_store(written.state)
-    record = begin_or_resume(store, written, RunOptions(), lambda sentence: None)
-    (first,) = store.steps(record.run_id)
     found = (Finding("late", "warning", None, 7, "7 rows are late", ("f:1",)), Finding("x", "notice", None, 1, "so"))
-    note_findings(store, record.run_id, first, found)
-    assert store.steps(record.run_id)[0].findings == found
+    with closing(open_store(written.state)) as store:
+        record = begin_or_resume(store, written, RunOptions(), lambda sentence: None)
+        (first,) = store.steps(record.run_id)
+        note_findings(store, record.run_id, first, found)
+        assert store.steps(record.run_id)[0].findings == found
     logged = [event for event in quiet_log if event["event"] == "finding_noted"]
     assert logged == [
         {"event": "finding_noted", "log_level": "warning", "step": "s", "code": "late", "rows": 7}
