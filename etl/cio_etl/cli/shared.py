@@ -18,7 +18,7 @@ import click
 from pydantic import SecretStr
 
 from cio_etl.cli.log import command_log, use_log
-from cio_etl.errors import Bug, EtlError, OutputLost, failure_of, is_failure
+from cio_etl.errors import Bug, EtlError, failure_of, is_failure
 from cio_etl.log.streams import say
 from cio_etl.model import Report, reason_words
 from cio_etl.report import Commands, Observer, as_json
@@ -126,7 +126,7 @@ def resumed_by(
         elif failure.resumable:
             failure.remedy = _with_command(failure.remedy, again)
         if json_of is not None:
-            with contextlib.suppress(OutputLost):  # the error itself is the one to report
+            with contextlib.suppress(OSError):  # the error itself is the one to report
                 say(json.dumps(_stopped(json_of, failure), ensure_ascii=False))
         if failure is error:
             raise

@@ -342,6 +342,8 @@ def failure_of(error: BaseException) -> EtlError:
     """What is reported of any error: itself, a limit of this machine that was reached, or a bug in cio-etl."""
     if isinstance(error, EtlError):
         return error
+    if isinstance(error, OSError) and error.filename == "<stdout>":  # see log/streams.py
+        return OutputLost(what=error.strerror)
     words = str(error)
     if _is_lack_of_memory(error):
         return LimitReached(

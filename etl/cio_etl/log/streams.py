@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from cio_etl.errors import OutputLost
 from cio_etl.log.visible import visible
+
+STDOUT = "<stdout>"  # Python's own name of it
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -25,20 +26,25 @@ def say(line: str, *, err: bool = False) -> None:
         with contextlib.nullcontext() if err else writing_results():
             stream.write(f"{visible(line)}\n")
             stream.flush()
-    except OSError:
+    except OSError as error:
+        if error.filename == STDOUT:
+            raise
         drop_output(stream)
 
 
 @contextlib.contextmanager
 def writing_results() -> Iterator[None]:
-    """Raises OutputLost where stdout cannot be written, as on a full disk; not where a reader has gone."""
+    """Raises OSError with STDOUT as its file where that cannot be written, as on a full disk; errors/ knows it by that.
+
+    A reader that has gone is a BrokenPipeError, as ever.
+    """
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         drop_output(sys.stdout)
-        raise OutputLost(what=error.strerror or type(error).__name__) from None
+        raise OSError(error.errno or 0, error.strerror or type(error).__name__, STDOUT) from None
 
 
 def stderr_descriptor() -> int:

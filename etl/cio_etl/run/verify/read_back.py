@@ -30,7 +30,7 @@ class ReadBack:
     """The App API of a destination for the length of a `with` block.
 
     Raises CredentialsRefused, WrongDestination, and DestinationUnavailable when nothing answers for the time that a
-    batch may take. `now` and `sleep` are a monotonic clock and its pause. `note` is told once that it will take long.
+    batch may take. `now` and `sleep` are a monotonic clock and its pause. `note` gets one sentence where it takes long.
     """
 
     def __init__(
