@@ -28,7 +28,7 @@ import polars as pl
 from cio_etl.errors import SourceError, install
 from cio_etl.extract.decoding import decoding
 from cio_etl.extract.excel_cells import error_places, is_filled, read_cells
-from cio_etl.extract.file_kinds import refuse_other_kind
+from cio_etl.extract.file_kinds import HEAD_BYTES, refuse_other_kind
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.stage import staged
 from cio_etl.extract.staged_files import agreed, check_own_names, faults_text, in_type, placed, with_places
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 RULES = "excel 4"  # part of the copy's name: raise it when the same bytes would give other rows
 
 _FRAME_ROWS = 25_000
-_HEAD_BYTES = 4096
 _HEAD_ROWS = 100  # empty rows that may stand above the header
 _MAX_FILE_BYTES = 512 << 20
 _MAX_UNPACKED_BYTES = 2 << 30
@@ -166,7 +165,7 @@ def _content(opened: RegularFile, max_unpacked_bytes: int) -> tuple[bytes, dict[
         )
     data = opened.read_at(0, opened.identity.bytes)
     if not data.startswith(_ZIP):
-        refuse_other_kind(opened.path, data[:_HEAD_BYTES], "Excel")
+        refuse_other_kind(opened.path, data[:HEAD_BYTES], "Excel")
         return data, {}  # .xls: its sheets end at 65,536 rows of 256 cells, and nothing is packed
     with decoding(lambda: _damaged(opened.path)), zipfile.ZipFile(BytesIO(data)) as archive:
         if sum(part.file_size for part in archive.infolist()) > max_unpacked_bytes:

@@ -7,6 +7,8 @@ import re
 
 from cio_etl.errors import SourceError
 
+HEAD_BYTES = 4096  # of a file are enough
+
 # The first bytes of a text that is compressed and is unpacked: name in pyarrow.
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 

@@ -19,12 +19,11 @@ import pyarrow.parquet as pq
 from cio_etl.errors import SourceError
 from cio_etl.extract.arrow_types import NotRead, Reading, plain, reading_of
 from cio_etl.extract.decoding import decoding
-from cio_etl.extract.file_kinds import refuse_other_kind
+from cio_etl.extract.file_kinds import HEAD_BYTES, refuse_other_kind
 from cio_etl.extract.files import RegularFile
 from cio_etl.extract.parquet.thrift import Malformed, read_struct
 from cio_etl.model.records import dataclass
 
-_HEAD_BYTES = 4096
 _TAIL_BYTES = 8  # the footer's length and the magic number
 _SIGNATURE_BYTES = 28  # after the footer of a file with encrypted columns
 _ROW_GROUPS, _CHUNKS, _CRYPTO = 4, 1, 8  # numbers of fields of the footer's structures
@@ -82,7 +81,7 @@ def read_footer(opened: RegularFile) -> Footer:
     if last == b"PARE":
         raise SourceError("export it without encryption", place=path, what="is encrypted")
     if last != b"PAR1":
-        refuse_other_kind(path, opened.read_at(0, _HEAD_BYTES), "Parquet")
+        refuse_other_kind(path, opened.read_at(0, HEAD_BYTES), "Parquet")
     with decoding(lambda: damaged(path)), pa.OSFile(path) as stream:
         parquet = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us", arrow_extensions_enabled=True)
         metadata, schema, lines = parquet.metadata, parquet.schema_arrow, str(parquet.schema).splitlines()

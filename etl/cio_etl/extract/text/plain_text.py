@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cio_etl.errors import SourceError, StateError
-from cio_etl.extract.file_kinds import COMPRESSED, refuse_other_kind
+from cio_etl.extract.file_kinds import COMPRESSED, HEAD_BYTES, refuse_other_kind
 from cio_etl.extract.files import RegularFile
 from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_HEAD_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
 _UTF8_BOM = codecs.BOM_UTF8
 _DOS_BLOCK_BYTES = 128
@@ -118,7 +117,7 @@ def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits,
     Raises SourceError for an empty file, an archive, damaged compression, a decompression bomb, or a byte-order mark
     or text that contradicts the encoding.
     """
-    head = file.read_at(0, _HEAD_BYTES)
+    head = file.read_at(0, HEAD_BYTES)
     if not head:
         raise SourceError(_export_again(form), place=file.path, what="the file is empty")
     compression = next((name for magic, name in COMPRESSED.items() if head.startswith(magic)), None)
@@ -211,7 +210,7 @@ def _as_utf8(path: str, blocks: Iterator[bytes], encoding: str, form: str) -> It
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
     head = next(blocks, b"")
-    _check_head(path, head[:_HEAD_BYTES], encoding, form)
+    _check_head(path, head[:HEAD_BYTES], encoding, form)
     if encoding == "utf-8":
         yield head
         yield from blocks
